@@ -1,0 +1,1 @@
+"""A pytest plugin that builds a Kubernetes cluster whose network is yours."""

@@ -1,0 +1,127 @@
+"""Every error the package raises on purpose: what was expected, what was found, where, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class KindaError(Exception):
+    """Base of all errors of pytest-kinda.
+
+    ``remedy`` is one sentence that says what the user can do; it is shown on a line of its own.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  remedy: {self.remedy}" if self.remedy else self.message
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a declaration.
+
+    ``where`` names the node, link or file place (``node w1``, ``link w1--r1``, ``lab.yaml:3:7``),
+    ``field`` the field of it, ``found`` what stands there and ``expected`` what is accepted.
+    """
+
+    where: str
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        place = f"{self.where}: {self.field}" if self.field else self.where
+        return f"{place}: found {self.found}; expected {self.expected}"
+
+
+class DeclarationError(KindaError):
+    """A declaration is wrong; ``problems`` holds everything that is wrong with it, not the first only."""
+
+    def __init__(self, subject: str, problems: Sequence[Problem], *, remedy: str = "") -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        lines = [f"{subject}: {count} problem{'s' if count != 1 else ''}"]
+        lines += [f"  - {problem}" for problem in self.problems]
+        super().__init__("\n".join(lines), remedy=remedy)
+
+
+class TopologyError(DeclarationError):
+    """A topology, node or link that cannot be what its author wrote."""
+
+
+class PlanError(DeclarationError):
+    """A valid topology that cannot be carried out with these options on this host."""
+
+
+class UnitError(KindaError, ValueError):
+    """A quantity that cannot be read, with the accepted units."""
+
+
+class SetupError(KindaError):
+    """The machine could not be prepared."""
+
+
+class HostError(KindaError):
+    """A host operation was refused by the kernel, or the keeper cannot be reached."""
+
+
+class BuildError(KindaError):
+    """A step of a build failed: ``step`` names it, ``cause`` is what went wrong."""
+
+    def __init__(self, step: str, cause: str, *, remedy: str = "") -> None:
+        self.step = step
+        self.cause = cause
+        super().__init__(f"{step}: {cause}", remedy=remedy)
+
+
+class UndoError(KindaError):
+    """Parts of a testbed could not be removed; ``left`` names them."""
+
+    def __init__(self, testbed: str, left: Sequence[str], *, remedy: str = "") -> None:
+        self.testbed = testbed
+        self.left = tuple(left)
+        super().__init__(
+            f"testbed {testbed}: could not remove\n" + "\n".join(f"  - {one}" for one in self.left),
+            remedy=remedy or f"kinda clean {testbed}",
+        )
+
+
+class UnknownNameError(KindaError, KeyError):
+    """A name that the testbed does not know, with the nearest ones it does."""
+
+    __str__ = KindaError.__str__
+
+
+class WaitTimeoutError(KindaError, TimeoutError):
+    """A condition did not come true in time; the message ends with the last state seen."""
+
+
+class CommandError(KindaError):
+    """A command failed: what ran, where, its exit status and the end of what it printed."""
+
+    def __init__(
+        self, argv: Sequence[str], where: str, rc: int, stdout: str, stderr: str, *, note: str = ""
+    ) -> None:
+        self.argv = tuple(argv)
+        self.where = where
+        self.rc = rc
+        self.stdout = stdout
+        self.stderr = stderr
+        parts = [
+            f"{where}: {' '.join(argv)!r} ended with status {rc}" + (f" ({note})" if note else "")
+        ]
+        for title, text in (("stdout", stdout), ("stderr", stderr)):
+            if text.strip():
+                tail = "\n".join("    " + line for line in text.rstrip().splitlines()[-20:])
+                parts.append(f"  {title}:\n{tail}")
+        super().__init__("\n".join(parts))
+
+
+class CaptureError(KindaError):
+    """A capture could not be made, or it lost packets."""

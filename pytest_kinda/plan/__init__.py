@@ -1,0 +1,1 @@
+"""From a topology to everything that will exist, without touching anything."""

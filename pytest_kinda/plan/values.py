@@ -1,0 +1,288 @@
+"""What a plan is made of: everything that will exist, as frozen values.
+
+A plan says *what*; :mod:`pytest_kinda.plan.wiring` and its neighbours turn it into host operations,
+``build/`` carries it out. Nothing here knows a testbed id, a container id or a pid: names that
+must be unique on the machine are made at build time from the testbed's id and the names here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pytest_kinda.operations import Hop, Shape
+
+Role = Literal["control-plane", "worker", "device"]
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What the user may choose beside the topology (``--kinda-…`` options, arguments of ``plan``).
+
+    ``tunnel`` is ``auto`` (the best driver the host has) | ``gre`` | ``bpf`` | ``vxlan``;
+    ``pool`` is the IPv4 network that every unset underlay address comes from.
+    """
+
+    engine: Literal["kathara", "direct"] = "kathara"
+    tunnel: Literal["auto", "gre", "bpf", "vxlan"] = "auto"
+    pool: str = "10.9.0.0/16"
+    pod_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    docker_pool: str = "172.30.0.0/15"
+    node_ip: Literal["network", "docker"] = "network"
+    cni: Literal["kinda", "none"] = "kinda"
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What the plan must know of the machine; an argument, so that planning stays pure.
+
+    ``networks`` are the IPv4 networks in use on the host by name (routes, Docker networks), which
+    a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying).
+    ``unprivileged_oom``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace.
+    """
+
+    networks: Mapping[str, str] = field(default_factory=dict)
+    gre: bool = False
+    bpf: bool = True
+    netem: bool = False
+    vxlan: bool = True
+    restricted: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InterfacePlan:
+    """One interface of a node in the virtual network.
+
+    ``shape`` is what it does to packets that leave it. ``peer`` names the nodes at the other ends
+    of its collision domain.
+    """
+
+    name: str
+    segment: str
+    mac: str
+    mtu: int = 1500
+    addresses: tuple[str, ...] = ()
+    shape: Shape | None = None
+    peers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """A route in a node's namespace; several hops are equal-cost paths."""
+
+    destination: str
+    hops: tuple[Hop, ...]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """A file to be put into a container before it starts: text, or base64 of bytes."""
+
+    path: str
+    text: str = ""
+    base64: str = ""
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class MountSpec:
+    """A directory or file of the host bound into a container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """A command run in the container in order; one that fails fails the build if ``check``."""
+
+    argv: tuple[str, ...]
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class ReadySpec:
+    """How a device says that it is ready: this command, repeated until it ends with 0."""
+
+    argv: tuple[str, ...]
+    timeout: float = 60.0
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """The container of a device, whatever engine starts it.
+
+    ``image`` is a reference, or ``@base`` / ``@router`` for the images that setup prepares.
+    ``ports`` are ``HOST:CONTAINER/proto`` strings; ``memory`` bytes; ``cpus`` cores.
+    """
+
+    image: str = "@base"
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[FileSpec, ...] = ()
+    mounts: tuple[MountSpec, ...] = ()
+    startup: tuple[CommandSpec, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    capabilities: tuple[str, ...] = ()
+    privileged: bool = False
+    cpus: float | None = None
+    memory: int | None = None
+    ports: tuple[str, ...] = ()
+    ready: tuple[ReadySpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class KubernetesSpec:
+    """What Kubernetes is told of a node."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+    mounts: tuple[MountSpec, ...] = ()
+    ports: tuple[str, ...] = ()
+    kubeadm_patches: tuple[str, ...] = ()
+    cpus: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """One node: a container with its interfaces, addresses, routes and sysctls.
+
+    ``name`` is the declared name, ``engine_name`` the one the engine is told (Kathara accepts
+    ``[a-z0-9_]{1,30}``). ``loopback`` are /32 and /128 addresses on ``lo``; ``endpoint`` is the
+    address that stands for the node (a Kubernetes node's InternalIP and GRE endpoint), empty for
+    a node without one.
+    """
+
+    name: str
+    kind: str
+    role: Role
+    engine_name: str
+    interfaces: tuple[InterfacePlan, ...] = ()
+    loopback: tuple[str, ...] = ()
+    endpoint: str = ""
+    routes: tuple[RoutePlan, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    pod_cidrs: tuple[str, ...] = ()
+    device: DeviceSpec | None = None
+    kubernetes: KubernetesSpec | None = None
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether it is a node of the cluster."""
+        return self.role != "device"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One interface that is on a segment."""
+
+    node: str
+    interface: str
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """A collision domain: two ends are a wire, more are a hub.
+
+    ``by`` says who makes it: ``engine`` (a Kathara network, or a veth of the direct engine; needed
+    as soon as a device is on it) or ``veth`` (a cable between two Kubernetes nodes).
+    """
+
+    name: str
+    engine_name: str
+    members: tuple[Member, ...]
+    mtu: int = 1500
+    subnets: tuple[str, ...] = ()
+    by: Literal["engine", "veth"] = "engine"
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether more than two ends share it."""
+        return len(self.members) > 2
+
+
+@dataclass(frozen=True)
+class LinkPlan:
+    """A declared link and the two interfaces it became."""
+
+    name: str
+    a: Member
+    b: Member
+    segment: str
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """The kind cluster: its configuration as data, and the networks of pods and services.
+
+    ``kind`` is the kind configuration (``kind: Cluster`` …) as JSON data, without the cluster's
+    name and image, which the build adds. ``docker_subnet`` is that of the testbed's own Docker
+    network.
+    """
+
+    kind: Any
+    pod_cidr: str
+    service_cidr: str
+    dns: str
+    docker_subnet: str
+    cni: str = "kinda"
+
+
+@dataclass(frozen=True)
+class TunnelPlan:
+    """How pods reach pods of other nodes: GRE between the nodes' endpoints."""
+
+    driver: Literal["gre", "bpf", "vxlan", "none"]
+    mtu: int
+    aggregates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will exist. Equal topology, options and facts give an equal plan.
+
+    ``signature`` is a hex digest of the topology and the options (by content, not of the host's
+    facts): the key of reuse.
+    """
+
+    topology: str
+    signature: str
+    options: PlanOptions
+    nodes: tuple[NodePlan, ...]
+    segments: tuple[SegmentPlan, ...]
+    links: tuple[LinkPlan, ...]
+    cluster: ClusterPlan | None = None
+    tunnel: TunnelPlan | None = None
+    warnings: tuple[str, ...] = ()
+
+    def node(self, name: str) -> NodePlan:
+        """The node of that declared name. Raises KeyError."""
+        for one in self.nodes:
+            if one.name == name:
+                return one
+        raise KeyError(name)
+
+    def segment(self, name: str) -> SegmentPlan:
+        """The segment of that name. Raises KeyError."""
+        for one in self.segments:
+            if one.name == name:
+                return one
+        raise KeyError(name)
+
+    @property
+    def kubernetes_nodes(self) -> tuple[NodePlan, ...]:
+        """The nodes of the cluster, control plane first, each in declared order."""
+        nodes = [one for one in self.nodes if one.is_kubernetes]
+        return tuple(sorted(nodes, key=lambda one: one.role != "control-plane"))
+
+    @property
+    def devices(self) -> tuple[NodePlan, ...]:
+        """The nodes that are devices of the network."""
+        return tuple(one for one in self.nodes if not one.is_kubernetes)
