@@ -1,4 +1,4 @@
-"""Every error the package raises on purpose: what was expected, what was found, where, what to do."""
+"""Every deliberate error: what was expected, what was found, where, and what to do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Problem:
 
 
 class DeclarationError(KindaError):
-    """A declaration is wrong; ``problems`` holds everything that is wrong with it, not the first only."""
+    """A declaration is wrong; ``problems`` holds all that is wrong with it, not the first only."""
 
     def __init__(self, subject: str, problems: Sequence[Problem], *, remedy: str = "") -> None:
         self.subject = subject
