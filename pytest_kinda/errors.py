@@ -71,6 +71,10 @@ class HostError(KindaError):
     """A host operation was refused by the kernel, or the keeper cannot be reached."""
 
 
+class GoneError(HostError):
+    """The container or process that an operation names is not there any more."""
+
+
 class BuildError(KindaError):
     """A step of a build failed: ``step`` names it, ``cause`` is what went wrong."""
 
