@@ -1,0 +1,1 @@
+"""The pytest plugin: hooks, options, fixtures, the marker and the reports. Thin by rule."""
