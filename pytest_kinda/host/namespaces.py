@@ -113,6 +113,18 @@ def setns(descriptor: int) -> None:
         )
 
 
+def unshare_network() -> None:
+    """Give the calling thread a new network namespace, for the rest of its life.
+
+    Raises HostError.
+    """
+    if _libc().unshare(CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise HostError(
+            f"could not make a network namespace: {os.strerror(number)}", remedy="run as root"
+        )
+
+
 @contextmanager
 def entered(namespace: Namespace) -> Iterator[None]:
     """Be in a namespace, this thread only, for the time of the block.

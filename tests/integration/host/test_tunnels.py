@@ -1,0 +1,323 @@
+"""Tunnels in real namespaces: what passes, what is on the wire, what is left afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import dpkt
+import pytest
+from pyroute2 import IPRoute
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from pytest_kinda.errors import HostError
+from pytest_kinda.host.bpf import loaded_programs
+from pytest_kinda.host.namespaces import entered
+from pytest_kinda.host.tunnels import add_tunnels, refusal, remove_tunnel
+from tests.support.tunnel_lab import (
+    OVERHEAD,
+    Lab,
+    Reply,
+    frames,
+    internet_checksum,
+    lab,
+    ping,
+    set_offload,
+    transfer,
+)
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
+
+
+def need(driver: str) -> None:
+    if why := refusal(driver):
+        if driver == "bpf":
+            pytest.fail(why)
+        pytest.skip(f"this kernel cannot: tunnel driver {driver}")
+
+
+@pytest.fixture(params=["bpf", "gre", "vxlan"])
+def driver(request: pytest.FixtureRequest) -> str:
+    need(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(params=["bpf", "gre"])
+def gre_driver(request: pytest.FixtureRequest) -> str:
+    need(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def three(driver: str) -> Iterator[Lab]:
+    with lab(3) as made:
+        made.add_tunnels(driver)
+        yield made
+
+
+@pytest.fixture
+def two(gre_driver: str) -> Iterator[Lab]:
+    with lab(2) as made:
+        made.add_tunnels(gre_driver)
+        yield made
+
+
+def test_every_pair_of_pods_talks_in_both_families(three):
+    for i, pod in enumerate(three.pods, 1):
+        for j in range(1, 4):
+            if i != j:
+                assert ping(pod, f"10.244.{j}.2") == Reply("reply"), f"p{i} to p{j}"
+                assert ping(pod, f"fd00:244:{j}::2") == Reply("reply"), f"p{i} to p{j}, IPv6"
+
+
+def test_nodes_talk_to_pods_from_an_address_of_their_pod_network(three):
+    assert ping(three.nodes[0], "10.244.2.2") == Reply("reply")
+    assert ping(three.nodes[0], "fd00:244:3::2") == Reply("reply")
+    assert ping(three.pods[0], "10.244.2.1") == Reply("reply")
+
+
+def test_exactly_the_mtu_passes_and_one_more_is_told(three, driver):
+    mtu = 1500 - OVERHEAD[driver]
+    for address in ("10.244.2.2", "fd00:244:2::2"):
+        assert ping(three.pods[0], address, mtu) == Reply("reply")
+        assert ping(three.pods[0], address, mtu + 1) == Reply("too big", mtu)
+
+
+OFFLOADS = {
+    "all offloads": [],
+    "pods without checksum": [("pods", "eth0", {"tx": False})],
+    "nodes without checksum": [("nodes", "net0", {"tx": False})],
+    "nodes without segmentation": [("nodes", "net0", {"gso": False})],
+    "pods without segmentation": [("pods", "eth0", {"gso": False})],
+    "none at all": [
+        ("pods", "eth0", {"tx": False, "gso": False}),
+        ("nodes", "net0", {"tx": False, "gso": False}),
+        ("nodes", "pod0", {"tx": False, "gso": False}),
+    ],
+}
+
+
+@pytest.mark.parametrize("offloads", OFFLOADS.values(), ids=OFFLOADS)
+@pytest.mark.parametrize("address", ["10.244.2.2", "fd00:244:2::2"], ids=["IPv4", "IPv6"])
+def test_full_size_tcp(two, offloads, address):
+    for where, name, change in offloads:
+        for place in getattr(two, where):
+            set_offload(place, name, **change)
+    size = 20_000_000
+    assert transfer(two.pods[0], two.pods[1], address, size) < 10
+
+
+def test_the_wire_has_plain_gre(two, tmp_path):
+    for pod in two.pods:
+        set_offload(pod, "eth0", tx=False)  # else the inner checksums are left to the receiver
+    with frames(two.router, "r1") as seen:
+        assert ping(two.pods[0], "10.244.2.2") == Reply("reply")
+        assert ping(two.pods[0], "fd00:244:2::2") == Reply("reply")
+        transfer(two.pods[0], two.pods[1], "10.244.2.2", 100_000)
+        transfer(two.pods[0], two.pods[1], "fd00:244:2::2", 100_000)
+    kinds = set()
+    for frame in seen:
+        ethernet = dpkt.ethernet.Ethernet(frame)
+        if ethernet.type != dpkt.ethernet.ETH_TYPE_IP:
+            continue
+        outer = ethernet.data
+        ends = {socket.inet_ntoa(outer.src), socket.inet_ntoa(outer.dst)}
+        assert (outer.p, outer.df, outer.mf, outer.offset) == (47, 1, 0, 0)
+        assert outer.ttl == 64 and ends == {"10.9.1.1", "10.9.2.1"} or outer.ttl == 63
+        assert internet_checksum(bytes(outer)[:20]) == 0
+        assert outer.len == len(frame) - 14
+        gre = outer.data
+        assert isinstance(gre, dpkt.gre.GRE)
+        assert gre.flags == 0
+        inner = gre.data
+        if gre.p == dpkt.ethernet.ETH_TYPE_IP:
+            assert internet_checksum(bytes(inner)[:20]) == 0
+            addresses = {socket.inet_ntoa(inner.src), socket.inet_ntoa(inner.dst)}
+            assert addresses == {"10.244.1.2", "10.244.2.2"}
+            assert inner.ttl == 63
+            pseudo = inner.src + inner.dst + struct.pack("!HH", inner.p, inner.len - 20)
+        else:
+            assert gre.p == dpkt.ethernet.ETH_TYPE_IP6
+            addresses = {socket.inet_ntop(socket.AF_INET6, one) for one in (inner.src, inner.dst)}
+            assert addresses == {"fd00:244:1::2", "fd00:244:2::2"}
+            assert inner.hlim == 63
+            pseudo = inner.src + inner.dst + struct.pack("!II", inner.plen, inner.nxt)
+        protocol = inner.p if gre.p == dpkt.ethernet.ETH_TYPE_IP else inner.nxt
+        if protocol == dpkt.ip.IP_PROTO_ICMP:
+            pseudo = b""
+        payload = frame[14 + 20 + 4 + (20 if gre.p == 0x0800 else 40) :]
+        assert internet_checksum(pseudo + payload) == 0, f"{gre.p:04x} {protocol}"
+        kinds.add((gre.p, protocol))
+    assert kinds == {(0x0800, 1), (0x0800, 6), (0x86DD, 58), (0x86DD, 6)}
+    if program := shutil.which("tcpdump"):
+        text = decoded_by_tcpdump(program, seen, tmp_path / "wire.pcap")
+        assert "GREv0, Flags [none]" in text
+        assert "10.9.1.1 > 10.9.2.1" in text and "10.244.1.2 > 10.244.2.2: ICMP echo" in text
+        for complaint in ("incorrect", "bad cksum", "unknown", "invalid"):
+            assert complaint not in text
+
+
+def decoded_by_tcpdump(program: str, seen: list[bytes], path: Path) -> str:
+    with path.open("wb") as file:
+        writer = dpkt.pcap.Writer(file, snaplen=1 << 17)
+        for frame in seen:
+            writer.writepkt(frame, 0)
+    done = subprocess.run(
+        [program, "-nvvr", str(path), "ip"], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_pods_of_nobody_are_not_sent_anywhere(two):
+    with frames(two.router, "r1") as seen:
+        assert ping(two.pods[0], "10.244.77.2", timeout=0.3).kind == "nothing"
+        assert ping(two.pods[0], "fd00:244:77::2", timeout=0.3).kind == "nothing"
+    assert not [frame for frame in seen if frame[12:14] == b"\x08\x00"]
+
+
+def test_the_class_of_service_and_marks_of_routers_reach_the_pod(two):
+    with entered(two.pods[1]):
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with receiver, entered(two.router), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        receiver.bind(("10.244.2.2", 5000))
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        receiver.settimeout(2)
+        raw.bind(("r2", 0))
+        with entered(two.nodes[1]), IPRoute() as ip:
+            mac = ip.get_links(ifname="net0")[0].get_attr("IFLA_ADDRESS")
+        for outer_tos, inner_tos, expected in ((0x28, 0x28, 0x28), (3, 2, 3), (2, 2, 2)):
+            raw.send(bytes.fromhex(mac.replace(":", "")) + gre_frame(outer_tos, inner_tos))
+            data, control, _, _ = receiver.recvmsg(100, 100)
+            assert data == b"hello"
+            assert control[0][2][0] == expected
+        damaged = bytearray(gre_frame(2, 2))
+        damaged[8 + 8] ^= 1  # the outer TTL, so that its checksum is wrong
+        raw.send(bytes.fromhex(mac.replace(":", "")) + bytes(damaged))
+        receiver.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            receiver.recv(100)
+
+
+def gre_frame(outer_tos: int, inner_tos: int) -> bytes:
+    """What follows the destination MAC of a frame from node 1 to node 2."""
+    udp = dpkt.udp.UDP(sport=1, dport=5000, data=b"hello")
+    udp.ulen = len(udp)
+    inner = dpkt.ip.IP(
+        src=socket.inet_aton("10.244.1.2"),
+        dst=socket.inet_aton("10.244.2.2"),
+        p=17,
+        tos=inner_tos,
+        data=udp,
+    )
+    inner.len = len(inner)
+    outer = dpkt.ip.IP(
+        src=socket.inet_aton("10.9.1.1"),
+        dst=socket.inet_aton("10.9.2.1"),
+        p=47,
+        tos=outer_tos,
+        data=struct.pack("!HH", 0, 0x0800) + bytes(inner),
+    )
+    outer.len = len(outer)
+    return bytes.fromhex("020000000001 0800") + bytes(outer)
+
+
+def test_the_drivers_understand_each_other():
+    need("gre")
+    with lab(2) as made:
+        made.add_tunnels("gre", "bpf")
+        for address in ("10.244.2.2", "fd00:244:2::2"):
+            assert ping(made.pods[0], address, 1476) == Reply("reply")
+            assert ping(made.pods[0], address, 1477) == Reply("too big", 1476)
+            transfer(made.pods[0], made.pods[1], address, 5_000_000)
+        transfer(made.pods[1], made.pods[0], "10.244.1.2", 5_000_000)
+
+
+def test_a_node_that_comes_back_is_served_by_a_batch_of_its_own():
+    with lab(3) as made:
+        made.add_tunnels("bpf")
+        one = made.operations[1]
+        with made.enter(one.place)():
+            remove_tunnel(one)
+        assert ping(made.pods[0], "10.244.2.2", timeout=0.3).kind == "nothing"
+        add_tunnels([(one, made.enter(one.place))])
+        assert ping(made.pods[0], "10.244.2.2") == Reply("reply")
+        assert ping(made.pods[1], "10.244.3.2") == Reply("reply")
+
+
+def test_nothing_is_left(driver):
+    before = loaded_programs()
+    with lab(2) as made:
+        state = [state_of(node) for node in made.nodes]
+        made.add_tunnels(driver)
+        assert new_programs(before) == ({"kinda_encap", "kinda_decap"} if driver == "bpf" else set())
+        assert [state_of(node) for node in made.nodes] != state
+        again = list(made.operations)
+        made.remove_tunnels()
+        made.operations += again
+        made.remove_tunnels()  # twice is no error
+        assert [state_of(node) for node in made.nodes] == state
+        assert eventually(lambda: not new_programs(before))
+
+
+def test_the_end_of_the_namespace_leaves_nothing():
+    before = loaded_programs()
+    with lab(2) as made:
+        made.add_tunnels("bpf")
+    # The kernel takes a namespace apart after its last user, in its own time.
+    with IPRoute() as ip:
+        assert not ip.link_lookup(ifname="kgre")
+    assert eventually(lambda: not new_programs(before))
+
+
+def new_programs(before: dict[int, str]) -> set[str]:
+    """Ids are never given twice; those of an earlier namespace may still be on their way out."""
+    return {name for number, name in loaded_programs().items() if number not in before}
+
+
+def eventually(condition, timeout: float = 5.0) -> bool:
+    try:
+        retrying = Retrying(
+            retry=retry_if_result(lambda value: not value),
+            stop=stop_after_delay(timeout),
+            wait=wait_fixed(0.05),
+        )
+        return bool(retrying(condition))
+    except RetryError:
+        return False
+
+
+def state_of(node) -> list[object]:
+    with entered(node), IPRoute() as ip:
+        links = sorted(link.get_attr("IFLA_IFNAME") for link in ip.get_links())
+        routes = sorted(
+            str(sorted((key, str(value)) for key, value in route["attrs"] if key != "RTA_CACHEINFO"))
+            for route in ip.get_routes(table=254)
+            if route["type"] == 1
+        )
+        filters = [
+            str(one["attrs"])
+            for link in ip.get_links()
+            for one in ip.get_filters(index=link["index"], parent=0xFFFFFFF2)
+        ]
+    return [links, routes, filters]
+
+
+def test_a_tunnel_on_an_interface_that_is_not_there():
+    with lab(1) as made:
+        operation = made.tunnel(1, "bpf")
+        wrong = type(operation)(**{**operation.__dict__, "underlay": ("net7",)})
+        with pytest.raises(HostError, match=r"n1.*no interface net7; there are .*net0"):
+            add_tunnels([(wrong, made.enter("n1"))])
+
+
+def test_an_unknown_driver_is_named():
+    with lab(1) as made:
+        operation = made.tunnel(1, "bpf")
+        wrong = type(operation)(**{**operation.__dict__, "driver": "ipip"})
+        with pytest.raises(HostError, match=r"no driver 'ipip'[\s\S]*bpf, gre, vxlan"):
+            add_tunnels([(wrong, made.enter("n1"))])
