@@ -1,0 +1,119 @@
+"""Nodes that a test holds: containers with interfaces, in which commands run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pytest_kinda.errors import KindaError, UnknownNameError
+from pytest_kinda.plan.values import NodePlan
+from pytest_kinda.testbed.commands import CommandPlace
+from pytest_kinda.testbed.faults import Fault
+from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle, parse_counters
+from pytest_kinda.testbed.processes import Execution, Process
+
+
+class Lifecycle(Protocol):
+    """How a node is stopped and continued, whatever it runs in."""
+
+    def pause(self, node: str) -> Fault:
+        """Freeze all its processes."""
+        ...
+
+
+class NodeHandle(CommandPlace):
+    """A node of the testbed. Example::
+
+    w1 = kinda.node("w1")
+    w1.exec("ip", "route").stdout, w1.endpoint, w1.interface("eth1").mac
+    """
+
+    def __init__(
+        self,
+        planned: NodePlan,
+        execution: Execution,
+        lifecycle: Lifecycle,
+        remember: Callable[[Process], None] | None = None,
+    ) -> None:
+        super().__init__(f"node {planned.name}", execution, remember)
+        self.planned = planned
+        self._lifecycle = lifecycle
+
+    @property
+    def name(self) -> str:
+        """Its declared name."""
+        return self.planned.name
+
+    @property
+    def kind(self) -> str:
+        """Its kind, such as ``router`` or ``worker``."""
+        return self.planned.kind
+
+    @property
+    def interfaces(self) -> tuple[InterfaceHandle, ...]:
+        """Its interfaces on the virtual network, in the order of its links."""
+        return tuple(InterfaceHandle(self, one) for one in self.planned.interfaces)
+
+    def interface(self, name: str) -> InterfaceHandle:
+        """The interface of that name. Raises UnknownNameError."""
+        for one in self.interfaces:
+            if one.name == name:
+                return one
+        known = ", ".join(one.name for one in self.interfaces) or "none"
+        raise UnknownNameError(
+            f"{self.name} has no interface {name!r} on the virtual network; it has {known}"
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """The address that stands for the node.
+
+        A Kubernetes node's is its InternalIP and where its GRE ends. Raises KindaError for a node
+        without any address, such as a switch.
+        """
+        found = addresses_of(self.planned)
+        if not found:
+            raise KindaError(f"{self.name} ({self.kind}) has no address on the virtual network")
+        return found[0]
+
+    @property
+    def ip(self) -> str:
+        """``endpoint``."""
+        return self.endpoint
+
+    def counters(self) -> dict[str, Counters]:
+        """What each of its interfaces has counted, by name; Docker's and tunnels too."""
+        return parse_counters(self.read_text("/proc/net/dev"))
+
+    def pause(self) -> Fault:
+        """Freeze all its processes until the fault is healed, at the latest after the test.
+
+        Use it as a call or as a context manager. Raises HostError.
+        """
+        return self._lifecycle.pause(self.name)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+
+class KubernetesNodeHandle(NodeHandle):
+    """A node of the cluster."""
+
+    @property
+    def is_control_plane(self) -> bool:
+        """Whether the API server runs on it."""
+        return self.planned.role == "control-plane"
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The networks that its pods get their addresses from."""
+        return self.planned.pod_cidrs
+
+
+def addresses_of(planned: NodePlan) -> tuple[str, ...]:
+    """Every address of a node without prefix lengths, the one that stands for it first."""
+    found = [planned.endpoint] if planned.endpoint else []
+    found += [address.partition("/")[0] for address in planned.loopback]
+    for interface in planned.interfaces:
+        found += [address.partition("/")[0] for address in interface.addresses]
+    return tuple(dict.fromkeys(found))

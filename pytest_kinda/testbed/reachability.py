@@ -1,0 +1,124 @@
+"""Who reaches whom: a packet really sent from every node to every other, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pytest_kinda.errors import CommandError
+from pytest_kinda.testbed.commands import CommandPlace
+from pytest_kinda.testbed.nodes import NodeHandle, addresses_of
+
+# One exec a source: all its pings at once, and the addresses that answered on its output.
+_PING_ALL = (
+    'wait_s=$1; from=$2; shift 2; command -v ping >/dev/null || { echo "no ping"; exit 3; }; '
+    'for to in "$@"; do { ping -n -q -c 1 -W "$wait_s" ${from:+-I "$from"} "$to" '
+    '>/dev/null 2>&1 && echo "$to"; } & done; wait'
+)
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """The table of who reaches whom; truthy when every pair does.
+
+    ``pairs`` says of each (source, target) whether a packet came back; ``skipped`` are sources
+    that have no ping. Example::
+
+        table = kinda.reachability()
+        assert table, str(table)
+    """
+
+    pairs: Mapping[tuple[str, str], bool]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """The pairs between which nothing came back."""
+        return tuple(pair for pair, reached in self.pairs.items() if not reached)
+
+    def __bool__(self) -> bool:
+        return not self.missing
+
+    def __str__(self) -> str:
+        sources = list(dict.fromkeys(source for source, _ in self.pairs))
+        targets = list(dict.fromkeys(target for _, target in self.pairs))
+        width = max([len(name) for name in (*sources, *targets)] or [1])
+        marks = {True: "yes", False: "NO", None: "-"}
+        lines = [" ".join([" " * width, *(name.rjust(max(3, len(name))) for name in targets)])]
+        for source in sources:
+            cells = [
+                marks[self.pairs.get((source, target))].rjust(max(3, len(target)))
+                for target in targets
+            ]
+            lines.append(" ".join([source.ljust(width), *cells]))
+        if self.skipped:
+            lines.append(f"(no ping on {', '.join(self.skipped)})")
+        return "\n".join(lines)
+
+    def __or__(self, other: Reachability) -> Reachability:
+        return Reachability(
+            {**self.pairs, **other.pairs}, tuple(dict.fromkeys(self.skipped + other.skipped))
+        )
+
+
+def ping_all(
+    place: CommandPlace, targets: Sequence[str], *, source: str = "", wait: float = 1.0
+) -> frozenset[str] | None:
+    """The addresses that answer a place's ping, sent to all of them at once.
+
+    ``wait`` in seconds for an answer. None where the place has no ping. Raises CommandError.
+    """
+    if not targets:
+        return frozenset()
+    result = place.shell(_PING_ALL, f"{wait:g}", source, *targets, timeout=wait + 60.0, check=False)
+    if result.rc in (3, 126, 127):
+        return None
+    if not result.ok:
+        raise result.error()
+    return frozenset(result.lines)
+
+
+def reachability(
+    sources: Iterable[NodeHandle],
+    targets: Iterable[NodeHandle],
+    *,
+    wait: float = 1.0,
+    every_address: bool = False,
+) -> Reachability:
+    """Ping from each source to each target that is another node.
+
+    A target is its endpoint; with ``every_address`` all its addresses must answer. ``wait`` in
+    seconds. A source whose container is gone reaches nobody.
+    """
+    wanted = {
+        node.name: addresses_of(node.planned)[: None if every_address else 1] for node in targets
+    }
+    wanted = {name: addresses for name, addresses in wanted.items() if addresses}
+    sources = [node for node in sources if addresses_of(node.planned)]
+
+    def probe(node: NodeHandle) -> tuple[str, frozenset[str] | None]:
+        others = [
+            address
+            for name, addresses in wanted.items()
+            if name != node.name
+            for address in addresses
+        ]
+        try:
+            return node.name, ping_all(node, others, wait=wait)
+        except CommandError:
+            return node.name, frozenset()
+
+    pairs: dict[tuple[str, str], bool] = {}
+    skipped: list[str] = []
+    if not sources:
+        return Reachability(pairs)
+    with ThreadPoolExecutor(min(16, len(sources)), thread_name_prefix="reach") as pool:
+        for source, answered in pool.map(probe, sources):
+            if answered is None:
+                skipped.append(source)
+                continue
+            for name, addresses in wanted.items():
+                if name != source:
+                    pairs[source, name] = answered.issuperset(addresses)
+    return Reachability(pairs, tuple(skipped))
