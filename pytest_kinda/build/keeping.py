@@ -1,0 +1,60 @@
+"""What the build needs of a keeper; ``host.client.Keeper`` is the one there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_kinda.operations import Operation, Place
+
+
+class FinishedChild(Protocol):
+    """How a child process of the keeper ended."""
+
+    @property
+    def rc(self) -> int:
+        """Exit status."""
+
+    @property
+    def stdout(self) -> bytes:
+        """All of its output."""
+
+    @property
+    def stderr(self) -> bytes:
+        """All of its error output."""
+
+
+class KeeperClient(Protocol):
+    """The keeper of one testbed: the only writer of its journal, the only hand on the host."""
+
+    def record(self, entries: Sequence[Mapping[str, Any]]) -> Any:
+        """Journal how to undo what is about to be made (one fsync)."""
+
+    def note(self, **facts: Any) -> Any:
+        """Journal facts of the testbed; later ones win."""
+
+    def apply(
+        self, operations: Sequence[Operation], places: Mapping[str, Place]
+    ) -> tuple[int, ...]:
+        """Journal and carry out; the sequence numbers. Raises HostError."""
+
+    def revert(self, sequence_numbers: Sequence[int]) -> Any:
+        """Undo operations carried out before."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        log: Path | None = None,
+    ) -> FinishedChild:
+        """Run a child to its end."""
+
+    def undo(self, on_line: Callable[[str], None]) -> tuple[str, ...]:
+        """Undo the testbed; what could not be removed. The keeper ends."""
+
+    def keep(self, keep: bool) -> Any:
+        """Whether the testbed outlives its owners (after a complete build only)."""

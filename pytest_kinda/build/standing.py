@@ -1,0 +1,50 @@
+"""A testbed that stands: what a build hands over, and what another process can open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_kinda.build.execution import ContainerExecution, Execution
+from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.errors import UnknownNameError
+from pytest_kinda.operations import Place
+from pytest_kinda.plan.values import Plan
+
+
+@dataclass(eq=False)
+class Standing:
+    """Everything that handles need to act on a testbed.
+
+    ``places`` and ``containers`` (ids) are keyed by declared node name; both change when a
+    container is started again. ``kubeconfig`` is ``None`` where the plan has no cluster.
+    ``keeper`` connects when it is first asked for.
+
+    Example:
+        ``standing.execution("r1").run(["ip", "route"]).stdout``
+    """
+
+    id: str
+    directory: Path
+    plan: Plan
+    places: dict[str, Place]
+    containers: dict[str, str]
+    kubeconfig: Path | None
+    connect: Callable[[], KeeperClient] = field(repr=False)
+    _keeper: KeeperClient | None = field(default=None, repr=False)
+
+    @property
+    def keeper(self) -> KeeperClient:
+        """The keeper's client. Raises HostError if the keeper is gone."""
+        if self._keeper is None:
+            self._keeper = self.connect()
+        return self._keeper
+
+    def execution(self, node: str) -> Execution:
+        """How commands run on a node. Raises UnknownNameError."""
+        if node not in self.containers:
+            raise UnknownNameError(
+                f"testbed {self.id} has no node {node!r}; it has {', '.join(self.containers)}"
+            )
+        return ContainerExecution(self.containers[node], node)
