@@ -1,1 +1,60 @@
-"""A pytest plugin that builds a Kubernetes cluster whose network is yours."""
+"""A pytest plugin that builds a Kubernetes cluster whose network is yours.
+
+What authors declare is imported from here; each name is loaded when it is first used, so that
+neither ``import pytest_kinda`` nor a topology module pulls in Docker, Kathara or Kubernetes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_kinda.devices.device import Command, Device
+    from pytest_kinda.devices.host import Host
+    from pytest_kinda.devices.router import Router
+    from pytest_kinda.devices.switch import Hub, Switch
+    from pytest_kinda.operations.values import Shape
+    from pytest_kinda.topology.kubernetes import ControlPlane, Worker
+    from pytest_kinda.topology.link import Link
+    from pytest_kinda.topology.topology import Topology
+
+_WHERE = {
+    "Command": "devices.device",
+    "ControlPlane": "topology.kubernetes",
+    "Device": "devices.device",
+    "Host": "devices.host",
+    "Hub": "devices.switch",
+    "Link": "topology.link",
+    "Router": "devices.router",
+    "Shape": "operations.values",
+    "Switch": "devices.switch",
+    "Topology": "topology.topology",
+    "Worker": "topology.kubernetes",
+}
+
+__all__ = [
+    "Command",
+    "ControlPlane",
+    "Device",
+    "Host",
+    "Hub",
+    "Link",
+    "Router",
+    "Shape",
+    "Switch",
+    "Topology",
+    "Worker",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""The built-in kinds of device, found by entry point like anybody else's."""
+
+from pytest_kinda.devices.device import Command, Device
+from pytest_kinda.devices.host import Host
+from pytest_kinda.devices.router import Router
+from pytest_kinda.devices.switch import Hub, Switch
+
+__all__ = ["Command", "Device", "Host", "Hub", "Router", "Switch"]

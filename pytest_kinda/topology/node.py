@@ -1,0 +1,112 @@
+"""What a topology knows of any node: its name, its kind, and how it treats other nodes' packets."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from pytest_kinda.errors import Problem
+from pytest_kinda.topology.frozen import freeze
+
+ForwardingRole = Literal["end", "router", "switch", "hub"]
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DEVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+SUBCOMMANDS = frozenset(
+    {
+        "up",
+        "down",
+        "ls",
+        "show",
+        "exec",
+        "who",
+        "reverse",
+        "kubectl",
+        "capture",
+        "logs",
+        "graph",
+        "plan",
+        "verify",
+        "link",
+        "clean",
+        "doctor",
+        "setup",
+        "images",
+        "schema",
+    }
+)
+"""Words of the command line that a node's name would make ambiguous."""
+
+
+@runtime_checkable
+class Forwarding(Protocol):
+    """A node that says what it does with packets that are not its own.
+
+    ``end`` nothing, ``router`` forwards IP, ``switch`` joins its links to one broadcast domain,
+    ``hub`` is no machine at all: its links are one collision domain.
+    """
+
+    @property
+    def forwarding(self) -> ForwardingRole:
+        """The role."""
+        ...
+
+
+@runtime_checkable
+class StaticRouting(Protocol):
+    """A node that says whether the plan computes its routes."""
+
+    @property
+    def static_routes(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of a topology; the base of every kind.
+
+    ``name`` is what every message, handle and command shows. Lists and dicts given to a field are
+    frozen, so that a node can be hashed.
+    """
+
+    kind: ClassVar[str] = "node"
+    name_pattern: ClassVar[re.Pattern[str]] = DEVICE_NAME
+    name_expected: ClassVar[str] = (
+        "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit first and last"
+    )
+
+    name: str
+
+    def __post_init__(self) -> None:
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            if not isinstance(value, (str, int, float, type(None))):
+                object.__setattr__(self, one.name, freeze(value))
+
+    @property
+    def where(self) -> str:
+        """How errors name it."""
+        return f"node {self.name}"
+
+    def problems(self) -> Iterator[Problem]:
+        """All that is wrong with this node by itself."""
+        if not isinstance(self.name, str) or not self.name_pattern.fullmatch(self.name):
+            yield Problem(f"node {self.name!r}", "name", repr(self.name), self.name_expected)
+        elif self.name in SUBCOMMANDS:
+            yield Problem(
+                self.where, "name", repr(self.name), "a name that is no subcommand of `kinda`"
+            )
+
+
+def forwarding(node: Node) -> ForwardingRole:
+    """What the node does with other nodes' packets; ``end`` where it does not say."""
+    return node.forwarding if isinstance(node, Forwarding) else "end"
+
+
+def has_static_routes(node: Node) -> bool:
+    """Whether the plan computes the node's routes; yes where it does not say."""
+    return node.static_routes if isinstance(node, StaticRouting) else True
