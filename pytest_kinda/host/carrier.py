@@ -1,0 +1,134 @@
+"""Cutting a cable: take the carrier of an interface away, and give it back.
+
+A veth has no carrier of its own to switch (the kernel refuses IFLA_CARRIER): it loses it when its
+*other* end is set down. Where the other end is a bridge port on the host, that is all. Where it is
+an interface of another node (a cable straight between two), that one goes down administratively,
+which makes the kernel drop its routes and IPv6 addresses; they are kept here and put back.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
+
+from pytest_kinda.errors import HostError
+from pytest_kinda.host.links import index_of, namespace_number
+from pytest_kinda.host.namespaces import Namespace, entered
+from pytest_kinda.host.tunnel_links import set_own_sysctl
+from pytest_kinda.operations import SetCarrier
+
+_KERNEL = 2  # protocol of the routes that come back by themselves
+
+_kept: dict[tuple[int, str], list[Any]] = {}
+_lock = threading.Lock()
+
+
+def set_carrier(operation: SetCarrier, here: Namespace, places: Mapping[str, Namespace]) -> None:
+    """Cut or mend; done before is no error. ``places`` are where the other end may be.
+
+    Both ends of a cable straight between two nodes may be named: setting one of them down takes
+    both carriers, and the second operation finds its work done. Raises HostError.
+    """
+    with entered(here), IPRoute() as ip:
+        link = ip.get_links(index_of(operation.interface))[0]
+        other_index = link.get_attr("IFLA_LINK")
+        if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "veth" or not other_index:
+            raise HostError(
+                f"interface {operation.interface} of {operation.place} is no end of a veth pair: "
+                "its carrier cannot be switched"
+            )
+        if not operation.up and not link.get_attr("IFLA_CARRIER"):
+            return
+        there = _namespace_of_other_end(ip, link, here, places)
+    if there is None:
+        raise HostError(
+            f"interface {operation.interface} of {operation.place}: its other end is in none of "
+            f"the known places ({', '.join(sorted(places))})"
+        )
+    if operation.up:
+        # Whichever end was set down comes up.
+        _set_up(here, link["index"])
+        _set_up(there, other_index)
+    else:
+        _set_down(there, other_index)
+
+
+def _namespace_of_other_end(
+    ip: IPRoute, link: Any, here: Namespace, places: Mapping[str, Namespace]
+) -> Namespace | None:
+    number = link.get_attr("IFLA_LINK_NETNSID")
+    if number is None:
+        return here
+    for namespace in places.values():
+        if namespace_number(ip, namespace) == number:
+            return namespace
+    return None
+
+
+def _set_down(namespace: Namespace, index: int) -> None:
+    with entered(namespace), IPRoute() as ip:
+        name = ip.get_links(index)[0].get_attr("IFLA_IFNAME")
+        set_own_sysctl(f"net.ipv6.conf.{name}.keep_addr_on_down", "1")
+        routes = [
+            route
+            for route in (*ip.get_routes(family=2, table=254), *ip.get_routes(family=10, table=254))
+            if route["proto"] != _KERNEL and index in _interfaces_of(route)
+        ]
+        with _lock:
+            _kept.setdefault((namespace.inode, name), routes)
+        ip.link("set", index=index, state="down")
+
+
+def _set_up(namespace: Namespace, index: int) -> None:
+    with entered(namespace), IPRoute() as ip:
+        link = ip.get_links(index)[0]
+        if not link["flags"] & 1:
+            ip.link("set", index=index, state="up")
+        name = link.get_attr("IFLA_IFNAME")
+        with _lock:
+            routes = _kept.pop((namespace.inode, name), [])
+        for route in routes:
+            _put_back(ip, route)
+
+
+def _put_back(ip: IPRoute, route: Any) -> None:
+    """Make a route again as it was read; what a routing daemon has made again meanwhile stays."""
+    family = route["family"]
+    spec: dict[str, Any] = {
+        "family": family,
+        "dst": f"{route.get_attr('RTA_DST') or ('::' if family == 10 else '0.0.0.0')}"
+        f"/{route['dst_len']}",
+        "proto": route["proto"],
+        "scope": route["scope"],
+        "type": route["type"],
+    }
+    for attribute, key in (
+        ("RTA_GATEWAY", "gateway"),
+        ("RTA_OIF", "oif"),
+        ("RTA_PREFSRC", "prefsrc"),
+        ("RTA_PRIORITY", "priority"),
+    ):
+        if (value := route.get_attr(attribute)) is not None:
+            spec[key] = value
+    if hops := route.get_attr("RTA_MULTIPATH"):
+        spec["multipath"] = [
+            {"oif": hop["oif"], "hops": hop["hops"], "gateway": hop.get_attr("RTA_GATEWAY")}
+            for hop in hops
+        ]
+    try:
+        ip.route("add", **spec)
+    except NetlinkError as error:
+        if error.code not in (errno.EEXIST, errno.ENETUNREACH, errno.EHOSTUNREACH):
+            raise
+
+
+def _interfaces_of(route: Any) -> set[int]:
+    found = {route.get_attr("RTA_OIF")}
+    with suppress(TypeError):
+        found |= {hop["oif"] for hop in route.get_attr("RTA_MULTIPATH") or ()}
+    return found

@@ -1,0 +1,101 @@
+"""Places without containers: a forked process in a network namespace and a root of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.host.namespaces import Namespace, entered, start_time, unshare_network
+from pytest_kinda.operations import Place
+
+
+class FakeContainer:
+    """As much of a container as ``host/`` sees: its process, namespaces and root directory."""
+
+    def __init__(self, name: str, root: Path | None = None) -> None:
+        self.name = name
+        self.root = root
+        ready, told = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                unshare_network()
+                if root is not None:
+                    os.chroot(root)
+                    os.chdir("/")
+                os.write(told, b"r")
+                for descriptor in range(1024):
+                    try:
+                        os.close(descriptor)
+                    except OSError:
+                        pass
+                while True:
+                    signal.pause()
+            finally:
+                os._exit(1)
+        os.close(told)
+        assert os.read(ready, 1) == b"r"
+        os.close(ready)
+        self.place = Place(container=name, pid=self.pid, started=start_time(self.pid))
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *argv: str) -> str:
+        """The output of a command of the machine's in this network namespace."""
+        with Namespace.open(self.pid) as namespace, entered(namespace):
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns in this network namespace."""
+        with Namespace.open(self.pid) as namespace, entered(namespace):
+            return function(*arguments)
+
+    def reaches(self, other: FakeContainer, address: str, count: int = 1) -> bool:
+        """Whether datagrams to an address of another place come there."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with (
+            other.call(socket.socket, family, socket.SOCK_DGRAM) as server,
+            self.call(socket.socket, family, socket.SOCK_DGRAM) as client,
+        ):
+            server.bind((address, 0))
+            server.settimeout(2)
+            for _ in range(count):
+                client.sendto(b"hello", server.getsockname()[:2])
+            try:
+                return all(server.recv(100) == b"hello" for _ in range(count))
+            except TimeoutError:
+                return False
+
+    def end(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+
+
+@contextmanager
+def containers(*names: str, root: Path | None = None) -> Iterator[dict[str, FakeContainer]]:
+    found: dict[str, FakeContainer] = {}
+    try:
+        for name in names:
+            own = None
+            if root is not None:
+                own = root / name
+                own.mkdir()
+            found[name] = FakeContainer(name, own)
+        yield found
+    finally:
+        for one in found.values():
+            one.end()
+
+
+def table(found: dict[str, FakeContainer]) -> dict[str, Place]:
+    return {name: one.place for name, one in found.items()}
