@@ -1,1 +1,147 @@
-"""The pytest plugin: hooks, options, fixtures, the marker and the reports. Thin by rule."""
+"""The pytest plugin: hooks, options, fixtures, the marker and the reports. Thin by rule.
+
+Everything a testbed is and does lives in ``testbed/`` and ``build/``; this room decides only *when*
+one is built and undone, and what is said of it. Importing it imports none of Kathara, Docker,
+Kubernetes and pyroute2: a suite that marks no topology pays nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kinda.plugin import distribution, hookspecs, marks, options, reporting
+from pytest_kinda.plugin.fixtures import kinda, kinda_namespace
+from pytest_kinda.plugin.options import pytest_addoption
+from pytest_kinda.plugin.testbeds import BROKEN, TESTBEDS, Testbeds
+
+if TYPE_CHECKING:
+    from pytest_kinda.plan.values import PlanOptions
+    from pytest_kinda.topology import Topology
+
+__all__ = ["kinda", "kinda_namespace", "pytest_addoption"]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that other plugins may implement."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, read the options, join xdist if it is there."""
+    config.addinivalue_line(
+        "markers",
+        "topology(topology, ..., fresh=False): build this pytest_kinda.Topology for the test's "
+        "`kinda` fixture; with several the test runs once on each; fresh=True gives the test a "
+        "testbed of its own.",
+    )
+    config.stash[TESTBEDS] = Testbeds(config, options.read(config))
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(distribution.Distribution(config), "kinda-distribution")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Versions only: what the machine can do is found out when a topology is there to build."""
+    return [reporting.header()]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a marked test that uses ``kinda`` once on each of its topologies."""
+    if "kinda" in metafunc.fixturenames:
+        wants = marks.wants_of(metafunc.definition)
+        if wants:
+            names = [want.topology.name for want in wants]
+            metafunc.parametrize("kinda", wants, indirect=True, scope="session", ids=names)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring tests of equal topologies together; after pytest's own reordering."""
+    items[:] = marks.grouped(items)
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Say what the machine offers, if a testbed will be built."""
+    testbeds = config.stash[TESTBEDS]
+    if config.option.collectonly or not any(marks.want_of(item) for item in items):
+        return []
+    if testbeds.options.plan_only or config.get_verbosity() < 0:
+        return []
+    return [reporting.machine()]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> object:
+    """With ``--kinda-plan-only`` plan every topology instead of running tests."""
+    testbeds = session.config.stash[TESTBEDS]
+    if not testbeds.options.plan_only or session.config.option.collectonly:
+        return None
+    wants = dict.fromkeys(want for item in session.items if (want := marks.want_of(item)))
+    failures = reporting.plan_all(session.config, [want.topology for want in wants], testbeds)
+    session.testsfailed = failures
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests of a testbed that is known to be broken; name the topology in JUnit's file."""
+    want = marks.want_of(item)
+    if want is None:
+        return
+    testbeds = item.config.stash[TESTBEDS]
+    item.user_properties.append(("kinda_topology", want.topology.name))
+    item.user_properties.append(("kinda_engine", testbeds.options.plan.engine))
+    cause = testbeds.cause_of(want)
+    if cause:
+        pytest.skip(f"{BROKEN}: {want.topology.name}: {cause}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Remember which testbeds saw a failure, for ``--kinda-keep-on-failure``."""
+    report = yield
+    want = marks.want_of(item)
+    if want is not None and report.failed:
+        item.config.stash[TESTBEDS].saw_failure(want)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Put the testbed back after each test and its own fixtures, before the next test sees it."""
+    try:
+        return (yield)
+    finally:
+        want = marks.want_of(item)
+        if want is not None:
+            item.config.stash[TESTBEDS].put_back(want)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_kinda_build(
+    config: pytest.Config, topology: Topology, options: PlanOptions, progress: Any
+) -> Any:
+    """Build a real testbed, unless another plugin gave one."""
+    from importlib import import_module
+
+    return import_module("pytest_kinda.testbed").Testbed.build(
+        topology, options=options, progress=progress
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand a worker's account to its controller."""
+    testbeds = session.config.stash.get(TESTBEDS, None)
+    if testbeds is not None and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["kinda"] = testbeds.account.data()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Where the time went, and what was kept."""
+    testbeds = terminalreporter.config.stash[TESTBEDS]
+    reporting.summary(terminalreporter, testbeds.account, Path(terminalreporter.config.rootpath))

@@ -1,0 +1,116 @@
+"""The ``topology`` mark: whose it is, what it wants, and the order of the tests that carry it.
+
+Other plugins use a mark of the same name; one is ours if its first argument is our ``Topology``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_kinda.topology import Topology
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a test wants: equal wants share one testbed.
+
+    ``fresh`` is empty, or the id of the one test that has the testbed for itself.
+    """
+
+    topology: Topology
+    fresh: str = ""
+
+
+def is_topology(value: object) -> TypeGuard[Topology]:
+    """Whether the value is a :class:`pytest_kinda.Topology`; told by name, imports nothing."""
+    return any(
+        (one.__module__, one.__qualname__) == ("pytest_kinda.topology.topology", "Topology")
+        for one in type(value).__mro__
+    )
+
+
+def wants_of(definition: Any) -> list[Want]:
+    """What the nearest node with marks of ours asks for; empty if there is none.
+
+    A function's own marks win over its class's, and those over its module's. Raises UsageError for
+    a mark of ours with an argument that we do not know.
+    """
+    wants: dict[Want, None] = {}
+    owner: object = None
+    for node, mark in definition.iter_markers_with_node("topology"):
+        if not mark.args or not is_topology(mark.args[0]):
+            continue
+        if owner is not None and node is not owner:
+            break
+        owner = node
+        wants = {**dict.fromkeys(_read(mark, definition.nodeid)), **wants}
+    return list(wants)
+
+
+def _read(mark: pytest.Mark, nodeid: str) -> list[Want]:
+    for position, argument in enumerate(mark.args):
+        if not is_topology(argument):
+            raise pytest.UsageError(
+                f"{nodeid}: mark topology, argument {position + 1}: found "
+                f"{type(argument).__name__} {argument!r}; expected a pytest_kinda.Topology"
+            )
+    unknown = sorted(set(mark.kwargs) - {"fresh"})
+    if unknown:
+        raise pytest.UsageError(
+            f"{nodeid}: mark topology: found argument {unknown[0]!r}; expected fresh=True or none"
+        )
+    fresh = nodeid if mark.kwargs.get("fresh") else ""
+    return [Want(argument, fresh) for argument in mark.args]
+
+
+def as_want(parameter: object, nodeid: str) -> Want:
+    """The want behind a parameter of ``kinda``; a suite may also parametrize it by topologies."""
+    if isinstance(parameter, Want):
+        return parameter
+    if is_topology(parameter):
+        return Want(parameter)
+    raise pytest.UsageError(
+        f"{nodeid}: `kinda` is parametrized by {type(parameter).__name__} {parameter!r}; "
+        "expected a pytest_kinda.Topology"
+    )
+
+
+def want_of(item: pytest.Item) -> Want | None:
+    """What this collected test wants, if it uses ``kinda``."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or "kinda" not in callspec.params:
+        return None
+    parameter = callspec.params["kinda"]
+    if isinstance(parameter, Want):
+        return parameter
+    return Want(parameter) if is_topology(parameter) else None
+
+
+def grouped(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The tests with those of equal topologies side by side, at the place of the first of them.
+
+    Stable; within a topology the tests with a testbed of their own come last, so that the shared
+    one is built once. pytest up to 9.1 groups parameters by their index and would build A, B, A, B.
+    """
+    groups: dict[Topology, list[tuple[Want, pytest.Item]]] = {}
+    for item in items:
+        want = want_of(item)
+        if want is not None:
+            groups.setdefault(want.topology, []).append((want, item))
+    ordered: list[pytest.Item] = []
+    for item in items:
+        want = want_of(item)
+        if want is None:
+            ordered.append(item)
+            continue
+        ordered += _shared_first(groups.pop(want.topology, ()))
+    return ordered
+
+
+def _shared_first(group: Iterable[tuple[Want, pytest.Item]]) -> list[pytest.Item]:
+    return [item for want, item in sorted(group, key=lambda one: one[0].fresh != "")]

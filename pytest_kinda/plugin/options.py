@@ -1,0 +1,102 @@
+"""The options ``--kinda-…`` and their equivalents in the ini file (``kinda_…``)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_kinda.plan.values import PlanOptions
+
+ENGINES = ("kathara", "direct")
+TUNNELS = ("auto", "gre", "bpf", "vxlan")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose for this run."""
+
+    plan: PlanOptions
+    keep: bool = False
+    keep_on_failure: bool = False
+    plan_only: bool = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; each with a value has an ini equivalent of the same name."""
+    group = parser.getgroup("kinda", "pytest-kinda: networks and clusters for tests")
+    group.addoption(
+        "--kinda-keep",
+        action="store_true",
+        default=None,
+        help="leave each testbed standing and say how to enter and how to remove it",
+    )
+    group.addoption(
+        "--kinda-keep-on-failure",
+        action="store_true",
+        default=None,
+        help="leave a testbed standing if one of its tests failed",
+    )
+    group.addoption(
+        "--kinda-plan-only",
+        action="store_true",
+        default=False,
+        help="plan every marked topology and run nothing; needs no Docker",
+    )
+    group.addoption(
+        "--kinda-engine",
+        choices=ENGINES,
+        help="who makes the devices and their network (kathara)",
+    )
+    group.addoption(
+        "--kinda-tunnel",
+        choices=TUNNELS,
+        help="how pods reach pods of other nodes (auto: the best GRE driver of this kernel)",
+    )
+    group.addoption(
+        "--kinda-pool",
+        metavar="NETWORK",
+        help="the IPv4 network that addresses which nobody set come from (10.9.0.0/16)",
+    )
+    parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
+    parser.addini("kinda_keep_on_failure", "as --kinda-keep-on-failure", type="bool", default=False)
+    parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
+    parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
+    parser.addini("kinda_pool", "as --kinda-pool: an IPv4 network", default="")
+
+
+def read(config: pytest.Config) -> Options:
+    """The options of this run: the command line, else the ini file, else the default."""
+    from pytest_kinda.plan.values import PlanOptions
+
+    chosen: dict[str, Any] = {}
+    for name, accepted in (("engine", ENGINES), ("tunnel", TUNNELS), ("pool", ())):
+        value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")
+        if not value:
+            continue
+        if accepted and value not in accepted:
+            raise pytest.UsageError(
+                f"kinda_{name}: found {value!r}; expected one of {', '.join(accepted)}"
+            )
+        chosen[name] = value
+    if "pool" in chosen:
+        try:
+            ipaddress.IPv4Network(chosen["pool"])
+        except ValueError as error:
+            raise pytest.UsageError(
+                f"--kinda-pool: found {chosen['pool']!r} ({error}); "
+                "expected an IPv4 network such as 10.9.0.0/16"
+            ) from None
+    return Options(
+        plan=PlanOptions(**chosen),
+        keep=_flag(config, "kinda_keep"),
+        keep_on_failure=_flag(config, "kinda_keep_on_failure"),
+        plan_only=config.getoption("kinda_plan_only"),
+    )
+
+
+def _flag(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(name) or config.getini(name))

@@ -1,0 +1,113 @@
+"""What the terminal says: header, live progress, where the time went, what was kept."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kinda.errors import KindaError
+
+if TYPE_CHECKING:
+    from pytest_kinda.plugin.testbeds import Account, Testbeds
+    from pytest_kinda.topology import Topology
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def header() -> str:
+    """The versions, without asking Docker or the kernel for anything."""
+    names = ("kathara", "docker", "kubernetes", "pyroute2")
+    versions = ", ".join(f"{name} {_version(name)}" for name in names)
+    return f"kinda: {_version('pytest-kinda')} ({versions}; Linux {platform.release()})"
+
+
+def machine() -> str:
+    """What this machine offers: asked for only when a testbed will be built."""
+    from importlib import import_module
+
+    try:
+        facts = import_module("pytest_kinda.build.facts").facts()
+    except ModuleNotFoundError:
+        return "kinda: no facts yet"
+    except KindaError as error:
+        return f"kinda: {error.message.splitlines()[0]}"
+    drivers = [name for name in ("gre", "bpf", "vxlan") if getattr(facts, name)]
+    netem = "yes" if facts.netem else "no"
+    return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; netem {netem}"
+
+
+@contextlib.contextmanager
+def progress(config: pytest.Config, title: str) -> Iterator[Any]:
+    """Where a build tells its steps: a live tree on a terminal, else a line for each step."""
+    from pytest_kinda.build.display import Quiet, display
+
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < 0:
+        yield Quiet()
+        return
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    uncaptured = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+    with uncaptured:
+        reporter.ensure_newline()
+        with display(sys.stdout, title, terminal=reporter.isatty) as shown:
+            yield shown
+
+
+def plan_all(config: pytest.Config, topologies: Sequence[Topology], testbeds: Testbeds) -> int:
+    """Plan each topology and print a line for it; how many could not be planned."""
+    from importlib import import_module
+
+    plan = import_module("pytest_kinda.plan").plan
+
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    failures = 0
+    for topology in topologies:
+        try:
+            planned = plan(topology, testbeds.options.plan)
+        except KindaError as error:
+            failures += 1
+            reporter.write_line(f"{topology.name}: {error}", red=True)
+            continue
+        nodes, links = len(planned.nodes), len(planned.links)
+        reporter.write_line(
+            f"{topology.name}: {nodes} nodes, {links} links, signature {planned.signature[:12]}"
+        )
+        for warning in planned.warnings:
+            reporter.write_line(f"  {warning}", yellow=True)
+    reporter.write_line(f"planned {len(topologies)} topologies, {failures} of them not possible")
+    return failures
+
+
+def summary(reporter: Any, account: Account, root: Path) -> None:
+    """The last words: where the time went, and what stands."""
+    if account.timings and reporter.config.get_verbosity() >= 0:
+        reporter.section("kinda: where the time went")
+        for one in account.timings:
+            reporter.write_line(
+                f"{one.topology}: build {one.build:.1f} s, "
+                f"tests {one.tests:.1f} s, undo {one.undo:.1f} s"
+            )
+            for step, seconds in sorted(one.steps, key=lambda pair: -pair[1]):
+                reporter.write_line(f"  {seconds:8.2f} s  {step}")
+    for kept in account.kept:
+        reporter.section(f"kinda: {kept.topology} was kept")
+        reporter.write_line(f"testbed  {kept.id}")
+        reporter.write_line(f"nodes    {' '.join(kept.nodes)}")
+        if kept.nodes:
+            reporter.write_line(f"enter    kinda exec -t {kept.id} {kept.nodes[0]} -- bash")
+        if kept.kubeconfig:
+            reporter.write_line(f"kubectl  export KUBECONFIG={shlex.quote(kept.kubeconfig)}")
+        reporter.write_line(f"remove   kinda clean {kept.id}")

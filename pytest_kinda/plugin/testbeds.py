@@ -1,0 +1,190 @@
+"""The testbeds of a session: one at a time, broken ones remembered, kept ones told."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytest
+
+from pytest_kinda.errors import BuildError, KindaError
+from pytest_kinda.plugin.marks import Want
+from pytest_kinda.plugin.options import Options
+
+BROKEN = "testbed broken"
+
+
+@dataclass
+class Timing:
+    """Where one testbed's time went, in seconds."""
+
+    topology: str
+    build: float = 0.0
+    steps: list[tuple[str, float]] = field(default_factory=list)
+    tests: float = 0.0
+    undo: float = 0.0
+
+
+@dataclass
+class Kept:
+    """A testbed that was left standing."""
+
+    id: str
+    topology: str
+    kubeconfig: str = ""
+    nodes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Account:
+    """What the end of the session tells; plain data, so that an xdist worker can send it."""
+
+    timings: list[Timing] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+
+    def data(self) -> dict[str, Any]:
+        """The account as data that xdist can carry."""
+        return asdict(self)
+
+    def add(self, data: dict[str, Any]) -> None:
+        """Add a worker's account."""
+        for one in data["timings"]:
+            steps = [(str(step), float(seconds)) for step, seconds in one["steps"]]
+            self.timings.append(Timing(**{**one, "steps": steps}))
+        self.kept += [Kept(**one) for one in data["kept"]]
+
+
+class Timed:
+    """A progress that also writes the steps' seconds down."""
+
+    def __init__(self, inner: Any, timing: Timing) -> None:
+        self._inner = inner
+        self._timing = timing
+
+    def start(self, step: str) -> None:
+        """A step begins."""
+        self._inner.start(step)
+
+    def done(self, step: str, seconds: float) -> None:
+        """A step has ended well."""
+        self._timing.steps.append((step, seconds))
+        self._inner.done(step, seconds)
+
+    def info(self, text: str) -> None:
+        """Something worth a line."""
+        self._inner.info(text)
+
+    def failed(self, step: str, text: str) -> None:
+        """A step has failed."""
+        self._inner.failed(step, text)
+
+
+class Testbeds:
+    """Builds, holds and undoes the testbeds that the tests ask for, never two at once."""
+
+    __test__ = False
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self.config = config
+        self.options = options
+        self.account = Account()
+        self._standing: tuple[Want, Any, Timing, float] | None = None
+        self._broken: dict[Want, str] = {}
+        self._failed: set[Want] = set()
+
+    def cause_of(self, want: Want) -> str:
+        """Why this testbed is broken, in one line; empty if it is not known to be."""
+        return self._broken.get(want, "")
+
+    def saw_failure(self, want: Want) -> None:
+        """A test on this testbed failed."""
+        self._failed.add(want)
+
+    @contextlib.contextmanager
+    def standing(self, want: Want) -> Iterator[Any]:
+        """Build the testbed; undo it at the end, unless it is to be kept.
+
+        A build that fails is reported here, once; :meth:`cause_of` answers from then on.
+        """
+        timing = Timing(want.topology.name)
+        testbed = self._build(want, timing)
+        begun = time.monotonic()
+        self._standing = (want, testbed, timing, begun)
+        try:
+            yield testbed
+        finally:
+            self._standing = None
+            timing.tests = time.monotonic() - begun
+            self._end(want, testbed, timing)
+
+    def put_back(self, want: Want) -> None:
+        """Undo what a test did to the testbed it shares."""
+        if self._standing is None or self._standing[0] != want:
+            return
+        put_back = getattr(self._standing[1], "put_back", None)
+        if put_back is None:
+            return
+        try:
+            put_back()
+        except KindaError as error:
+            self._broken[want] = f"could not be put back after a test: {error.message}"
+            pytest.fail(f"{want.topology.name}: could not be put back\n{error}", pytrace=False)
+
+    def _build(self, want: Want, timing: Timing) -> Any:
+        from pytest_kinda.plugin import reporting
+
+        begun = time.monotonic()
+        try:
+            with reporting.progress(self.config, f"kinda {want.topology.name}") as progress:
+                testbed = self.config.hook.pytest_kinda_build(
+                    config=self.config,
+                    topology=want.topology,
+                    options=self.options.plan,
+                    progress=Timed(progress, timing),
+                )
+        except KindaError as error:
+            step = error.step if isinstance(error, BuildError) else "plan"
+            cause = error.cause if isinstance(error, BuildError) else error.message
+            first = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
+            self._broken[want] = f"{step}: {first}"
+            text = f"testbed {want.topology.name} is broken\n  step: {step}\n  cause: {cause}"
+            if error.remedy:
+                text += f"\n  remedy: {error.remedy}"
+            pytest.fail(text, pytrace=False)
+        finally:
+            timing.build = time.monotonic() - begun
+            self.account.timings.append(timing)
+        return testbed
+
+    def _end(self, want: Want, testbed: Any, timing: Timing) -> None:
+        from pytest_kinda.plugin import reporting
+
+        keep = self.options.keep or (self.options.keep_on_failure and want in self._failed)
+        if keep and hasattr(testbed, "keep"):
+            testbed.keep()
+            self.account.kept.append(
+                Kept(
+                    id=str(getattr(testbed, "id", want.topology.name)),
+                    topology=want.topology.name,
+                    kubeconfig=str(getattr(testbed, "kubeconfig", "") or ""),
+                    nodes=[str(node.name) for node in want.topology.nodes],
+                )
+            )
+            return
+        begun = time.monotonic()
+        with reporting.progress(self.config, f"kinda {want.topology.name}") as progress:
+            progress.start("undo")
+            try:
+                testbed.close()
+            except KindaError as error:
+                progress.failed("undo", error.message)
+                pytest.fail(str(error), pytrace=False)
+            finally:
+                timing.undo = time.monotonic() - begun
+            progress.done("undo", timing.undo)
+
+
+TESTBEDS = pytest.StashKey[Testbeds]()

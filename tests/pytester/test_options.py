@@ -1,0 +1,88 @@
+"""The options, the ini file, and that nothing is asked of Docker without need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.pytester.conftest import QUICK, Suite
+
+SHOW = """
+import pytest
+from pytest_kinda.plugin import TESTBEDS
+
+def test_show(pytestconfig):
+    options = pytestconfig.stash[TESTBEDS].options
+    print("SEEN", options.plan.engine, options.plan.tunnel, options.plan.pool, options.keep)
+"""
+
+
+def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkinda_engine = direct\nkinda_tunnel = bpf\nkinda_keep = true\n")
+    pytester.makepyfile(SHOW)
+    result = pytester.runpytest(*QUICK, "-s", "--kinda-tunnel=gre", "--kinda-pool=10.77.0.0/16")
+    result.stdout.fnmatch_lines(["*SEEN direct gre 10.77.0.0/16 True*"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "arguments", "found"),
+    [
+        ("kinda_engine = docker", [], "kinda_engine: found 'docker'; expected one of kathara, dir"),
+        ("", ["--kinda-pool=10.9.0.1/16"], "--kinda-pool: found '10.9.0.1/16'"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_error(
+    pytester: pytest.Pytester, ini: str, arguments: list[str], found: str
+) -> None:
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    pytester.makepyfile(SHOW)
+    result = pytester.runpytest(*QUICK, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{found}*"])
+
+
+@pytest.mark.parametrize("arguments", [["--collect-only"], ["--help"], ["--markers"]])
+def test_docker_is_not_asked(suite: Suite, arguments: list[str], tmp_path: object) -> None:
+    # Nothing listens at that address, and any connection to it would raise at once.
+    suite.write(test_x="@pytest.mark.topology(A, B)\ndef test_1(kinda): pass\n")
+    (suite.pytester.path / "conftest.py").write_text(
+        "import socket\n"
+        "def refuse(*args):\n"
+        "    raise SystemExit('connected somewhere: %r' % (args,))\n"
+        "socket.socket.connect = refuse\n"
+    )
+    result = suite.pytester.run(sys.executable, "-m", "pytest", *QUICK, *arguments)
+    assert result.ret == 0
+    shown = {"--collect-only": "*test_1[[]b[]]*", "--help": "*--kinda-keep*"}
+    result.stdout.fnmatch_lines([shown.get(arguments[0], "*pytest.mark.topology*")])
+
+
+def later_plan_only_plans_and_runs_nothing(suite: Suite) -> None:
+    suite.write(test_x="@pytest.mark.topology(A, B)\ndef test_1(kinda): assert False\n")
+    result = suite.run("--kinda-plan-only")
+    assert result.ret == 0
+    assert suite.log == []
+    result.stdout.fnmatch_lines(["a: 2 nodes, 1 links*", "b: 2 nodes, 1 links*", "planned 2*"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import pytest_kinda.plugin", "from pytest_kinda import Router", "import pytest_kinda"],
+)
+def test_importing_imports_nothing_heavy(statement: str) -> None:
+    heavy = ("Kathara", "docker", "kubernetes", "pyroute2")
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"{statement}\nimport sys\nprint(*(name for name in {heavy!r} if name in sys.modules))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert answer.stdout.strip() == ""
