@@ -1,13 +1,19 @@
-# The two commands of the README, and what continuous integration calls.
+# The two commands of the README, and what continuous integration calls. What is prepared, and how,
+# is in the package (`kinda setup`): this file only makes a Python for it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SETUP ?=
+PYTEST ?=
 
-.PHONY: help venv lint format test test-unit test-integration test-slow test-all
+.PHONY: help venv setup doctor demo lint format test test-unit test-integration test-slow test-all clean
 
 help:
+	@echo "make demo      prepare the machine and run the example experiment"
 	@echo "make test      prepare the machine and run the suite"
 	@echo "make test-all  the slow tests as well"
+	@echo "make setup     prepare the machine only (SETUP=--offline, --official or --install)"
+	@echo "make doctor    say what this machine has and lacks"
 	@echo "make lint      ruff, mypy, import-linter"
 
 venv: $(VENV)/.ready
@@ -16,6 +22,15 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'
 	@touch $@
+
+setup: venv
+	$(BIN)/python -m pytest_kinda.setup $(SETUP)
+
+doctor: venv
+	$(BIN)/python -m pytest_kinda.setup doctor
+
+demo: setup
+	$(BIN)/python -m pytest examples -v $(PYTEST)
 
 lint: venv
 	$(BIN)/ruff check .
@@ -30,13 +45,18 @@ format: venv
 test: test-unit test-integration
 
 test-unit: venv
-	$(BIN)/python -m pytest -m "not slow" tests/unit tests/pytester
+	$(BIN)/python -m pytest -m "not slow" tests/unit tests/pytester $(PYTEST)
 
-test-integration: venv
+test-integration: setup
 	@if ls tests/integration/test_*.py >/dev/null 2>&1; then \
-	  $(BIN)/python -m pytest -m "not slow" tests/integration; fi
+	  $(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST); fi
 
-test-slow: venv
-	$(BIN)/python -m pytest -m slow tests
+test-slow: setup
+	$(BIN)/python -m pytest -m slow tests $(PYTEST)
 
 test-all: test test-slow
+
+# What running left in this directory. Images and caches stay: `kinda setup` made those.
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .tox .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""Preparing a machine: what a testbed needs, found, built or pulled; and saying what is missing.
+
+Importing this needs the standard library only; Docker's package is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pytest_kinda.errors import SetupError
+from pytest_kinda.setup.doctor import Finding, examine
+from pytest_kinda.setup.images import image
+from pytest_kinda.setup.steps import Policy, Step, carry_out
+from pytest_kinda.setup.tools import program
+
+__all__ = ["Finding", "Policy", "examine", "image", "prepare", "program", "steps_of"]
+
+
+def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) -> dict[str, Step]:
+    """The steps of preparing, in order, by the names that ``--only`` takes."""
+    from pytest_kinda.setup import (
+        device_images,
+        engine,
+        limits,
+        node_image,
+        parts,
+        plugin_image,
+        registry,
+        tools,
+    )
+
+    choice = registry.Choice(policy.official, report)
+    return {
+        "engine": engine.Engine(install=policy.install),
+        "limits": limits.Limits(),
+        "kind": tools.Kind(),
+        "node": parts.ImageStep("node image", node_image.NodeImage(), policy, choice),
+        "kubectl": tools.Kubectl(),
+        "plugin": plugin_image.Plugin(policy, choice),
+        "base": parts.ImageStep("base image", device_images.base(), policy, choice),
+        "router": parts.ImageStep("router image", device_images.router(), policy, choice),
+    }
+
+
+def prepare(
+    *,
+    official: bool | None = None,
+    offline: bool | None = None,
+    install: bool = False,
+    only: Sequence[str] | None = None,
+    report: Callable[[str], None] = print,
+) -> int:
+    """Prepare this machine; 0 when everything is ready, 1 when something is left to do.
+
+    :param official: take published parts, and replace stand-ins by them.
+    :param offline: build every part here, whatever a registry says.
+    :param install: system packages may be installed beside an engine that is here.
+    :param only: names of steps (:func:`steps_of`); None does all.
+    :param report: takes one line at a time: what was found, is done, and how long it took.
+    :raises SetupError: the arguments contradict each other or name no step.
+
+    >>> prepare(only=["limits"])                              # doctest: +SKIP
+    inotify limits: 8192, 1048576 are enough  [0.0 s]
+    0
+    """
+    if official and offline:
+        raise SetupError(
+            "official and offline exclude each other", remedy="give one of them, or neither"
+        )
+    began = time.monotonic()
+    policy = Policy(True if official else False if offline else None, install)
+    known = steps_of(policy, report)
+    unknown = sorted(set(only or ()) - set(known))
+    if unknown:
+        raise SetupError(
+            f"no step is called {', '.join(unknown)}", remedy=f"the steps are {', '.join(known)}"
+        )
+    status = carry_out([step for name, step in known.items() if not only or name in only], report)
+    report(f"{'prepared' if status == 0 else 'not prepared'} in {time.monotonic() - began:.1f} s")
+    return status

@@ -1,0 +1,77 @@
+"""What this machine has and lacks, one finding for each requirement."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pytest_kinda.errors import SetupError
+from pytest_kinda.setup.steps import Step
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One requirement: ``missing`` stops a testbed, ``warning`` does not."""
+
+    name: str
+    state: Literal["ok", "missing", "warning"]
+    found: str
+    remedy: str = ""
+
+
+def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
+    """Look at every requirement; changes nothing.
+
+    >>> [finding.name for finding in examine()][0]
+    'Python'
+    """
+    if steps is None:
+        from pytest_kinda.setup import steps_of
+        from pytest_kinda.setup.steps import Policy
+
+        steps = steps_of(Policy()).values()  # type: ignore[assignment]
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    findings = [
+        Finding("Python", "ok", version)
+        if sys.version_info >= (3, 10)
+        else Finding("Python", "missing", version, "Python 3.10 or newer")
+    ]
+    for step in steps or ():
+        try:
+            found = step.check()
+        except SetupError as error:
+            findings.append(Finding(step.name, "missing", error.message, error.remedy))
+            continue
+        if not found.ok:
+            findings.append(
+                Finding(step.name, "missing", found.text, found.remedy or "kinda setup")
+            )
+        elif found.warning:
+            findings.append(Finding(step.name, "warning", found.text, found.warning))
+        else:
+            findings.append(Finding(step.name, "ok", found.text))
+    return findings
+
+
+def missing(findings: Sequence[Finding]) -> bool:
+    """Whether a testbed cannot be built."""
+    return any(finding.state == "missing" for finding in findings)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """One line a finding, and its remedy below it."""
+    width = max((len(finding.name) for finding in findings), default=0)
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.state:<7}  {finding.name:<{width}}  {finding.found}")
+        if finding.remedy:
+            lines.append(f"{'':<7}  {'':<{width}}  -> {finding.remedy}")
+    return "\n".join(lines)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """A list of objects with name, state, found and remedy."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2)

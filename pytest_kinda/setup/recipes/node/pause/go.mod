@@ -1,0 +1,3 @@
+module kinda/pause
+
+go 1.21
