@@ -8,7 +8,6 @@ Here the bytes after the headers are kept.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import select
@@ -22,10 +21,14 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.errors import HostError, KindaError, WaitTimeoutError
-
-DEFAULT_TIMEOUT = 60.0
-"""Seconds that a command may take where the caller says nothing."""
+from pytest_kinda.build.engine_api import (
+    DEFAULT_TIMEOUT,
+    connect,
+    docker_address,
+    docker_request,
+    message_of,
+)
+from pytest_kinda.errors import HostError, WaitTimeoutError
 
 _MOST_HEADERS = 65536
 
@@ -57,69 +60,6 @@ class Execution(Protocol):
         workdir: str = "",
     ) -> Finished:
         """Run a command to its end. Raises WaitTimeoutError, HostError."""
-
-
-def docker_address() -> str:
-    """Where the Docker API is: ``$DOCKER_HOST``, else the Unix socket.
-
-    Raises KindaError for an address that is neither ``unix://`` nor plain ``tcp://``.
-    """
-    address = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    if urlsplit(address).scheme not in ("unix", "tcp"):
-        raise KindaError(
-            f"DOCKER_HOST is {address!r}; expected unix://PATH or tcp://HOST:PORT",
-            remedy="run pytest on the machine of the Docker Engine, or unset DOCKER_HOST",
-        )
-    return address
-
-
-def _connect(timeout: float) -> socket.socket:
-    address = urlsplit(docker_address())
-    try:
-        if address.scheme == "unix":
-            found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            found.settimeout(timeout)
-            found.connect(address.path)
-            return found
-        return socket.create_connection((address.hostname or "", address.port or 2375), timeout)
-    except OSError as error:
-        raise HostError(
-            f"the Docker API at {docker_address()} does not answer: {error}",
-            remedy="kinda doctor",
-        ) from error
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a socket that is made by :func:`_connect`."""
-
-    def connect(self) -> None:
-        self.sock = _connect(self.timeout or DEFAULT_TIMEOUT)
-
-
-def docker_request(method: str, path: str, body: Any = None, *, timeout: float = 60.0) -> Any:
-    """One call of the Docker API; the decoded JSON answer (``None`` where it is empty).
-
-    Raises HostError with the Engine's own message.
-    """
-    connection = _Connection("docker", timeout=timeout)
-    try:
-        data = None if body is None else json.dumps(body).encode()
-        connection.request(method, path, data, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise HostError(f"Docker API {method} {path}: {error!r}", remedy="kinda doctor") from error
-    finally:
-        connection.close()
-    if response.status >= 400:
-        raise HostError(f"Docker API {method} {path}: {_message(answer)} ({response.status})")
-    return json.loads(answer) if answer.strip() else None
-
-
-def _message(answer: bytes) -> str:
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        return str(json.loads(answer)["message"])
-    return answer.decode(errors="replace").strip()
 
 
 class ContainerExecution:
@@ -199,11 +139,11 @@ def _attach(exec_id: str, stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
         f"POST /exec/{exec_id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
         f"Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode()
-    with _connect(max(0.1, deadline - time.monotonic())) as stream:
+    with connect(max(0.1, deadline - time.monotonic())) as stream:
         stream.sendall(request + body)
-        status, rest = _headers(stream, deadline)
+        status, rest = read_headers(stream, deadline)
         if status not in (101, 200):
-            raise HostError(f"the Docker Engine did not start a command: {_message(rest)}")
+            raise HostError(f"the Docker Engine did not start a command: {message_of(rest)}")
         if stdin:
             return _exchange(stream, stdin, rest, deadline)
         data = bytearray(rest)
@@ -220,7 +160,8 @@ def _receive(stream: socket.socket, deadline: float) -> bytes:
     return stream.recv(262144)
 
 
-def _headers(stream: socket.socket, deadline: float) -> tuple[int, bytes]:
+def read_headers(stream: socket.socket, deadline: float) -> tuple[int, bytes]:
+    """The status of an answer, and what came behind its headers in the same segments."""
     data = bytearray()
     while b"\r\n\r\n" not in data:
         chunk = _receive(stream, deadline)

@@ -53,6 +53,17 @@ class KeeperClient(Protocol):
     ) -> FinishedChild:
         """Run a child to its end."""
 
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> int:
+        """Start a child in a session of its own; what ``wait`` and ``kill`` know it by."""
+
+    def wait(self, child: int, timeout: float = 60.0) -> int:
+        """The exit status of a child. Raises HostError after ``timeout`` seconds."""
+
+    def kill(self, child: int) -> None:
+        """End a child and all of its session."""
+
     def undo(self, on_line: Callable[[str], None]) -> tuple[str, ...]:
         """Undo the testbed; what could not be removed. The keeper ends."""
 

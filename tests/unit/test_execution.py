@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kinda.build.execution import ContainerExecution, demultiplex, docker_request
+from pytest_kinda.build.engine_api import docker_request
+from pytest_kinda.build.execution import ContainerExecution, demultiplex
 from pytest_kinda.errors import HostError, KindaError, WaitTimeoutError
 
 
@@ -43,7 +45,7 @@ class Engine:
     def serve(self) -> None:
         while True:
             peer, _ = self.listener.accept()
-            request = peer.recv(65536).split(b"\r\n")[0]
+            request = self.request(peer)
             if b"/start" in request:
                 peer.sendall(b"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n" + self.output)
                 if self.hang:
@@ -56,6 +58,18 @@ class Engine:
             else:
                 self.answer(peer, {"message": "no such thing"}, "404 Not Found")
             peer.close()
+
+    @staticmethod
+    def request(peer: socket.socket) -> bytes:
+        """The first line; the body is read too, else the close resets the connection."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += peer.recv(65536)
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        while len(body) < (int(length.group(1)) if length else 0):
+            body += peer.recv(65536)
+        return head.split(b"\r\n")[0]
 
     @staticmethod
     def answer(peer: socket.socket, value: object, status: str = "200 OK") -> None:

@@ -1,0 +1,101 @@
+"""From a device's running container to a device that works: files, start-up commands, readiness."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.engine_api import docker_request
+from pytest_kinda.build.execution import ContainerExecution, Finished
+from pytest_kinda.errors import BuildError, WaitTimeoutError
+from pytest_kinda.plan.values import DeviceSpec, FileSpec, NodePlan, ReadySpec
+
+STEP = "devices"
+_AT_ONCE = 8
+_STARTUP_LIMIT = 120.0
+
+# Kathara runs a script of its own in each device, and returns before it has ended. It unmounts and
+# writes /etc/hosts and changes the owner of FRR's files, so that ours must come after it.
+_KATHARA_ENDED = "/tmp/EOS"
+
+
+def start_devices(
+    nodes: Sequence[NodePlan], containers: Mapping[str, str], *, kathara: bool
+) -> None:
+    """Make every device ready, side by side. Raises BuildError that names the device."""
+    with ThreadPoolExecutor(_AT_ONCE, "device") as pool:
+        running = [pool.submit(start_device, one, containers[one.name], kathara) for one in nodes]
+        for one in running:
+            one.result()
+
+
+def start_device(node: NodePlan, container: str, kathara: bool) -> None:
+    """Files, then start-up commands in their order, then wait for readiness."""
+    device = node.device or DeviceSpec()
+    execution = ContainerExecution(container, node.name)
+    if kathara:
+        _await_kathara(execution, node.name)
+    if device.files:
+        docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
+    for command in device.startup:
+        finished = execution.run(command.argv, timeout=_STARTUP_LIMIT)
+        if command.check and finished.rc != 0:
+            raise BuildError(
+                STEP,
+                f"{node.name}: start-up command {' '.join(command.argv)!r} ended with status "
+                f"{finished.rc}: {said(finished)}",
+            )
+    for ready in device.ready:
+        _await_ready(execution, node.name, ready)
+
+
+def _await_kathara(execution: ContainerExecution, name: str) -> None:
+    script = f"until [ -e {_KATHARA_ENDED} ]; do sleep 0.02; done"
+    try:
+        finished = execution.run(["/bin/sh", "-c", script], timeout=30)
+    except WaitTimeoutError as error:
+        raise BuildError(
+            STEP,
+            f"{name}: Kathara's start-up script did not end within 30 s; its output is in the "
+            f"device's /var/log/startup.log",
+        ) from error
+    if finished.rc != 0:
+        raise BuildError(
+            STEP,
+            f"{name}: the image has no usable /bin/sh: {said(finished)}",
+            remedy="use an image with a shell and sleep, which Kathara needs too",
+        )
+
+
+def _await_ready(execution: ContainerExecution, name: str, ready: ReadySpec) -> None:
+    def look() -> str:
+        finished = execution.run(ready.argv, timeout=ready.timeout)
+        return "" if finished.rc == 0 else f"status {finished.rc}, {said(finished)}"
+
+    what = ready.what or " ".join(ready.argv)
+    try:
+        wait_until(look, f"{name}: {what}", limit=ready.timeout, interval=0.1)
+    except WaitTimeoutError as error:
+        raise BuildError(STEP, error.message, remedy=error.remedy) from error
+
+
+def archive(files: Sequence[FileSpec]) -> bytes:
+    """Files as the tar archive that the Docker API unpacks at the container's root."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for one in files:
+            content = base64.b64decode(one.base64) if one.base64 else one.text.encode()
+            member = tarfile.TarInfo(one.path.lstrip("/"))
+            member.size, member.mode = len(content), one.mode
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def said(finished: Finished) -> str:
+    """The end of what a command printed, on one line."""
+    text = (finished.stderr.strip() or finished.stdout.strip()).decode(errors="replace")
+    return " / ".join(text.splitlines()[-3:]) or "(it printed nothing)"

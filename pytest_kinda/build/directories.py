@@ -1,0 +1,68 @@
+"""Where testbeds keep what they need on disk, by the XDG rules, readable by their user only."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pytest_kinda.errors import KindaError
+
+_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
+
+
+def state_directory() -> Path:
+    """``$XDG_STATE_HOME/pytest-kinda``, made if it is missing, mode 0700."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    root = Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "state"
+    return _private(root / "pytest-kinda")
+
+
+def testbeds_directory() -> Path:
+    """The directory with one directory per testbed."""
+    return _private(state_directory() / "testbeds")
+
+
+def logs_directory(testbed: str) -> Path:
+    """Where the logs of a build that failed stay after its undo."""
+    return _private(_private(state_directory() / "logs") / testbed)
+
+
+def new_testbed_directory(testbed: str, parent: Path | None = None) -> Path:
+    """The new, empty directory of a testbed.
+
+    Raises KindaError for an id that is no name for containers, or that is taken.
+    """
+    if not _ID.fullmatch(testbed):
+        raise KindaError(
+            f"{testbed!r} is no name for a testbed; expected at most 24 of a-z, 0-9 and '-', "
+            "neither first nor last a '-'"
+        )
+    directory = (parent or testbeds_directory()) / testbed
+    try:
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        raise KindaError(
+            f"a testbed named {testbed} is there already ({directory})",
+            remedy=f"kinda clean {testbed}, or choose another name",
+        ) from None
+    return directory
+
+
+def find_testbed_directory(name: str | Path) -> Path:
+    """The directory of a testbed given by its id or by the directory itself.
+
+    Raises KindaError with the known ids.
+    """
+    for candidate in (Path(name), testbeds_directory() / str(name)):
+        if (candidate / "journal.jsonl").is_file():
+            return candidate.resolve()
+    known = sorted(one.name for one in testbeds_directory().iterdir())
+    raise KindaError(
+        f"there is no testbed {str(name)!r}; known: {', '.join(known) or 'none'}", remedy="kinda ls"
+    )
+
+
+def _private(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory

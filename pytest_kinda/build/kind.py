@@ -1,0 +1,138 @@
+"""The kind cluster of a testbed: its Docker network, its configuration, its creation."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.build.engine_api import docker_request
+from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.errors import BuildError
+from pytest_kinda.plan.values import Plan
+from pytest_kinda.setup.images import image
+from pytest_kinda.setup.tools import program
+
+TESTBED_LABEL = "org.pytest-kinda.testbed"
+"""The label of Docker objects that a build makes itself; its value is the testbed's id."""
+
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+"""kind's own label of its containers; its value is the cluster's name."""
+
+CREATE_LIMIT = 600.0
+_STEP = "kind cluster"
+
+
+def cluster_name(testbed: str) -> str:
+    """The kind cluster's name, and that of its Docker network."""
+    return f"kinda-{testbed}"
+
+
+def container_names(plan: Plan, cluster: str) -> dict[str, str]:
+    """Which container will be which declared node: kind counts the nodes of each role.
+
+    >>> container_names(plan, "kinda-1")                        # doctest: +SKIP
+    {'kinda-1-control-plane': 'c1', 'kinda-1-worker': 'w1', 'kinda-1-worker2': 'w2'}
+    """
+    seen: dict[str, int] = {}
+    found = {}
+    for node in plan.kubernetes_nodes:
+        count = seen[node.role] = seen.get(node.role, 0) + 1
+        found[f"{cluster}-{node.role}{count if count > 1 else ''}"] = node.name
+    return found
+
+
+def configuration(plan: Plan, cluster: str) -> dict[str, Any]:
+    """The kind configuration of the plan with the cluster's name and the node image."""
+    if plan.cluster is None:
+        raise ValueError("a plan without a cluster has no kind configuration")
+    found = dict(plan.cluster.kind)
+    found["name"] = cluster
+    found["nodes"] = [{"image": image("node"), **node} for node in found["nodes"]]
+    return found
+
+
+def make_network(keeper: KeeperClient, plan: Plan, testbed: str) -> None:
+    """Create the testbed's own Docker network, which only its kind nodes are in.
+
+    Raises EngineError (its subnet overlaps another network's, most often).
+    """
+    if plan.cluster is None:
+        return
+    name = cluster_name(testbed)
+    keeper.record([{"undo": "docker-network", "name": name, "label": f"{TESTBED_LABEL}={testbed}"}])
+    docker_request(
+        "POST",
+        "/networks/create",
+        {
+            "Name": name,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "IPAM": {"Config": [{"Subnet": plan.cluster.docker_subnet}]},
+            "Options": {"com.docker.network.bridge.enable_ip_masquerade": "true"},
+            "Labels": {TESTBED_LABEL: testbed},
+        },
+    )
+
+
+class KindRun:
+    """One ``kind create cluster``, a child of the keeper."""
+
+    def __init__(self, keeper: KeeperClient, plan: Plan, testbed: str, directory: Path) -> None:
+        self.keeper = keeper
+        self.plan = plan
+        self.cluster = cluster_name(testbed)
+        self.directory = directory
+        self.kubeconfig = directory / "kubeconfig"
+        self.log = directory / "kind.log"
+        self._child: int | None = None
+
+    def start(self) -> None:
+        """Start it; its nodes appear in the next seconds. Raises HostError, SetupError."""
+        config = self.directory / "kind.json"
+        config.write_text(json.dumps(configuration(self.plan, self.cluster), indent=1))
+        self.keeper.record([{"undo": "kind-cluster", "name": self.cluster}])
+        argv = [
+            program("kind"),
+            *("create", "cluster", "--name", self.cluster, "--config", str(config)),
+            *("--kubeconfig", str(self.kubeconfig), "--retain", "--wait", "0s"),
+        ]
+        self._child = self.keeper.spawn(argv, env=kind_environment(self.cluster), log=self.log)
+
+    def finish(self) -> None:
+        """Wait until it ends. Raises BuildError with what kind said."""
+        assert self._child is not None
+        if self.keeper.wait(self._child, timeout=CREATE_LIMIT) != 0:
+            raise BuildError(
+                _STEP, kind_error(self.log.read_text(errors="replace")), remedy="kinda doctor"
+            )
+        if not self.kubeconfig.is_file() or not self.kubeconfig.read_text().strip():
+            raise BuildError(_STEP, "kind ended well but wrote no kubeconfig")
+
+    def kill(self) -> None:
+        """End it and its children now."""
+        if self._child is not None:
+            self.keeper.kill(self._child)
+
+
+def kind_environment(network: str) -> Mapping[str, str]:
+    """The environment of that one kind process."""
+    passed = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "TMPDIR", "LANG")
+    return {
+        **{name: os.environ[name] for name in passed if name in os.environ},
+        "KIND_EXPERIMENTAL_PROVIDER": "docker",
+        "KIND_EXPERIMENTAL_DOCKER_NETWORK": network,
+        # Nothing of ours reads or writes ~/.kube/config.
+        "KUBECONFIG": "/dev/null",
+    }
+
+
+def kind_error(log: str) -> str:
+    """What kind says went wrong, from its output: its ERROR line and the end of what it ran."""
+    plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", log)
+    lines = [line.rstrip() for line in plain.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return "\n".join([*(errors or ["kind failed without an error line"]), *lines[-12:]])

@@ -1,0 +1,144 @@
+"""When a cluster is ready: every node, every system pod, and a packet between every two nodes."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.build.apiserver import ApiReader
+from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.execution import ContainerExecution
+from pytest_kinda.errors import HostError
+from pytest_kinda.plan.values import NodePlan, Plan
+
+READY_LIMIT = 240.0
+_REACH_LIMIT = 30.0
+
+
+def await_cluster(plan: Plan, kubeconfig: Path) -> None:
+    """Wait until all nodes and all pods of ``kube-system`` are Ready.
+
+    Without a CNI of ours (``cni="none"``) only the nodes' registration is awaited. Raises
+    WaitTimeoutError that names what is not.
+    """
+    names = [one.name for one in plan.kubernetes_nodes]
+    bare = plan.cluster is not None and plan.cluster.cni == "none"
+    reader = ApiReader(kubeconfig)
+
+    def look() -> str:
+        try:
+            missing = unready_nodes(reader.get("/api/v1/nodes"), names, registered_only=bare)
+            if missing or bare:
+                return missing
+            return unready_pods(reader.get("/api/v1/namespaces/kube-system/pods"), len(names))
+        except HostError as error:
+            return error.message
+
+    try:
+        wait_until(look, "the cluster", limit=READY_LIMIT, interval=0.25, remedy="kinda doctor")
+    finally:
+        reader.close()
+
+
+def unready_nodes(listing: Any, names: Sequence[str], *, registered_only: bool = False) -> str:
+    """Which of the declared nodes are missing or not Ready, in words; empty if none is."""
+    found = {one["metadata"]["name"]: one["status"] for one in listing["items"]}
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        return f"no node {', '.join(lacking)} has joined; there are {', '.join(found) or 'none'}"
+    if registered_only:
+        return ""
+    waiting = [f"node {name} {why}" for name in names if (why := _not_ready(found[name]))]
+    return "; ".join(waiting)
+
+
+def unready_pods(listing: Any, nodes: int) -> str:
+    """Which system pods are missing or not Ready, in words; empty if none is."""
+    pods = {one["metadata"]["name"]: one["status"] for one in listing["items"]}
+    proxies = sum(name.startswith("kube-proxy-") for name in pods)
+    if proxies < nodes:
+        return f"{proxies} of {nodes} kube-proxy pods are there"
+    if not any(name.startswith("coredns-") for name in pods):
+        return "no CoreDNS pod is there"
+    waiting = [f"pod {name} {why}" for name, status in pods.items() if (why := _not_ready(status))]
+    return "; ".join(waiting)
+
+
+def _not_ready(status: Mapping[str, Any]) -> str:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Ready":
+            if condition["status"] == "True":
+                return ""
+            why = condition.get("message") or condition.get("reason") or ""
+            return f"is not Ready ({why})" if why else "is not Ready"
+    return f"is {status.get('phase', 'not Ready')}"
+
+
+def await_reachability(plan: Plan, containers: Mapping[str, str]) -> None:
+    """Wait until a packet crosses between every two nodes, and between their pods' networks.
+
+    Raises WaitTimeoutError that names the pairs which do not answer.
+    """
+    targets = ping_targets(plan)
+    open_pairs = {
+        node.name: [one for owner, some in targets.items() if owner != node.name for one in some]
+        for node in plan.kubernetes_nodes
+        if node.name in targets
+    }
+
+    def look() -> str:
+        with ThreadPoolExecutor(8) as pool:
+            answers = pool.map(
+                lambda name: unanswered(containers[name], name, open_pairs[name]), list(open_pairs)
+            )
+            for name, left in zip(list(open_pairs), answers, strict=True):
+                open_pairs[name] = left
+        silent = [f"{name} -> {', '.join(left)}" for name, left in open_pairs.items() if left]
+        return "no answer: " + "; ".join(silent) if silent else ""
+
+    wait_until(
+        look,
+        "packets between the nodes and between their pods' networks",
+        limit=_REACH_LIMIT,
+        interval=0.2,
+        remedy="kinda plan shows the routes; is the network of the topology connected?",
+    )
+
+
+def ping_targets(plan: Plan) -> dict[str, list[str]]:
+    """The addresses that each node of the cluster must answer on: endpoint, and GRE device."""
+    found = {}
+    for node in plan.kubernetes_nodes:
+        some = [node.endpoint] if node.endpoint else []
+        if some and plan.tunnel is not None and plan.tunnel.driver != "none":
+            some += pod_gateway(node)
+        if some:
+            found[node.name] = some
+    return found
+
+
+def pod_gateway(node: NodePlan) -> list[str]:
+    """The first IPv4 address of a node's pod network, which its GRE device holds."""
+    for cidr in node.pod_cidrs:
+        network = ipaddress.ip_network(cidr)
+        if network.version == 4:
+            return [str(network[1])]
+    return []
+
+
+def unanswered(container: str, name: str, addresses: Sequence[str]) -> list[str]:
+    """Which of the addresses do not answer one ping each from a container."""
+    if not addresses:
+        return []
+    script = (
+        'for a in "$@"; do (ping -n -q -c 1 -W 1 "$a" >/dev/null 2>&1 || echo "$a") & done; wait'
+    )
+    argv = ["/bin/sh", "-c", script, "ping", *addresses]
+    finished = ContainerExecution(container, name).run(argv, timeout=30)
+    if finished.rc != 0:
+        raise HostError(f"{name}: cannot ping: {finished.stderr.decode(errors='replace').strip()}")
+    silent = set(finished.stdout.decode().split())
+    return [one for one in addresses if one in silent]

@@ -1,0 +1,64 @@
+"""Directories, progress and files for containers: the parts of a build that need no Docker."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pytest_kinda.build import directories
+from pytest_kinda.build.devices import archive
+from pytest_kinda.build.directories import find_testbed_directory, new_testbed_directory
+from pytest_kinda.build.progress import Lines, step
+from pytest_kinda.errors import KindaError
+from pytest_kinda.plan.values import FileSpec
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def test_a_testbeds_directory_is_private_and_its_own() -> None:
+    directory = new_testbed_directory("ab12")
+    assert directory == directories.testbeds_directory() / "ab12"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(KindaError, match="kinda clean ab12"):
+        new_testbed_directory("ab12")
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "-a", "a-", "x" * 25, "../a"])
+def test_names_that_no_container_can_have(name: str) -> None:
+    with pytest.raises(KindaError, match="no name for a testbed"):
+        new_testbed_directory(name)
+
+
+def test_a_testbed_is_found_by_id_and_by_directory() -> None:
+    directory = new_testbed_directory("ab12")
+    (directory / "journal.jsonl").touch()
+    assert find_testbed_directory("ab12") == directory
+    assert find_testbed_directory(directory) == directory
+    with pytest.raises(KindaError, match="known: ab12"):
+        find_testbed_directory("cd34")
+
+
+def test_a_line_per_step() -> None:
+    stream = io.StringIO()
+    with step(Lines(stream), "wiring"):
+        pass
+    with pytest.raises(ValueError, match="no"), step(Lines(stream), "devices"):
+        raise ValueError("no\nmore")
+    assert stream.getvalue() == "kinda: wiring (0.0 s)\nkinda: devices FAILED: no\n"
+
+
+def test_files_travel_as_an_archive() -> None:
+    files = (
+        FileSpec("/etc/a", text="text", mode=0o600),
+        FileSpec("/b", base64=base64.b64encode(b"\0\xff").decode()),
+    )
+    with tarfile.open(fileobj=io.BytesIO(archive(files))) as tar:
+        found = {one.name: (one.mode, tar.extractfile(one).read()) for one in tar}  # type: ignore[union-attr]
+    assert found == {"etc/a": (0o600, b"text"), "b": (0o644, b"\0\xff")}
