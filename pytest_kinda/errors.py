@@ -129,3 +129,14 @@ class CommandError(KindaError):
 
 class CaptureError(KindaError):
     """A capture could not be made, or it lost packets."""
+
+
+class ClusterError(KindaError):
+    """The cluster refused a request, or an object in it cannot become what is waited for.
+
+    ``status`` is the API server's HTTP status, 0 where there is none.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, remedy: str = "") -> None:
+        self.status = status
+        super().__init__(message, remedy=remedy)

@@ -1,0 +1,240 @@
+"""Links that a test holds: their ends, counters, and faults that bite and heal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol
+
+from pytest_kinda.errors import KindaError, UnknownNameError
+from pytest_kinda.operations import Operation, SetCarrier, SetShape, Shape
+from pytest_kinda.plan.values import LinkPlan, SegmentPlan
+from pytest_kinda.testbed.faults import Fault
+from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle
+from pytest_kinda.units import parse_duration, parse_fraction, parse_rate, parse_size
+
+Direction = str | tuple[str, str] | None
+
+
+class Host(Protocol):
+    """Who carries faults out: the testbed, through its keeper."""
+
+    def inflict(self, what: str, operations: Sequence[Operation]) -> Fault:
+        """Carry operations out until the fault is healed. Raises HostError."""
+        ...
+
+    def shape_of(self, interface: InterfaceHandle) -> Shape:
+        """What is on an interface now: as declared, or as the newest fault has left it."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinkCounters:
+    """What crossed a link, per direction, as its ends count what they send.
+
+    ``a_to_b`` are the counters of end a, ``b_to_a`` those of end b. Bytes are those of frames
+    without the FCS. A drop is counted where the packet was dropped.
+    """
+
+    a: Counters
+    b: Counters
+
+    @property
+    def bytes_a_to_b(self) -> int:
+        """Bytes that end a has sent."""
+        return self.a.sent_bytes
+
+    @property
+    def bytes_b_to_a(self) -> int:
+        """Bytes that end b has sent."""
+        return self.b.sent_bytes
+
+    @property
+    def packets_a_to_b(self) -> int:
+        """Packets that end a has sent."""
+        return self.a.sent_packets
+
+    @property
+    def packets_b_to_a(self) -> int:
+        """Packets that end b has sent."""
+        return self.b.sent_packets
+
+    @property
+    def drops(self) -> int:
+        """Packets dropped at either end, either way."""
+        ends = (self.a, self.b)
+        return sum(end.sent_drops + end.received_drops for end in ends)
+
+    def __sub__(self, earlier: LinkCounters) -> LinkCounters:
+        """What crossed since ``earlier``."""
+        return LinkCounters(self.a - earlier.a, self.b - earlier.b)
+
+
+class Measurement:
+    """What crossed a link within a ``with`` block; ``counters`` once it has ended."""
+
+    def __init__(self, link: LinkHandle) -> None:
+        self._link = link
+        self._before: LinkCounters | None = None
+        self._counters: LinkCounters | None = None
+
+    @property
+    def counters(self) -> LinkCounters:
+        """What crossed. Raises KindaError before the block has ended."""
+        if self._counters is None:
+            raise KindaError(f"the measurement of {self._link.name} has not ended yet")
+        return self._counters
+
+    def __enter__(self) -> Measurement:
+        self._before = self._link.counters()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._before is not None:
+            self._counters = self._link.counters() - self._before
+
+
+class LinkHandle:
+    """A link. Example::
+
+    link = kinda.link("r1", "r2")
+    with link.impair(rate="10mbit"), link.measure() as measured: ...
+    """
+
+    def __init__(
+        self,
+        planned: LinkPlan,
+        segment: SegmentPlan,
+        a: InterfaceHandle,
+        b: InterfaceHandle,
+        host: Host,
+    ) -> None:
+        self.planned = planned
+        self.segment = segment
+        self.a = a
+        self.b = b
+        self._host = host
+
+    @property
+    def name(self) -> str:
+        """Its name, ``a--b`` unless declared otherwise."""
+        return self.planned.name
+
+    @property
+    def interfaces(self) -> tuple[InterfaceHandle, InterfaceHandle]:
+        """Its two ends."""
+        return self.a, self.b
+
+    @property
+    def nodes(self) -> tuple[str, str]:
+        """The names of the nodes at its ends."""
+        return self.a.node.name, self.b.node.name
+
+    def end(self, node: str) -> InterfaceHandle:
+        """The end at a node. Raises UnknownNameError."""
+        for one in self.interfaces:
+            if one.node.name == node:
+                return one
+        raise UnknownNameError(
+            f"link {self.name} has no end at {node!r}; its ends are at {' and '.join(self.nodes)}"
+        )
+
+    def counters(self) -> LinkCounters:
+        """What crossed it since it was made."""
+        return LinkCounters(self.a.counters(), self.b.counters())
+
+    def measure(self) -> Measurement:
+        """Count what crosses it within a ``with`` block."""
+        return Measurement(self)
+
+    def _senders(self, direction: Direction) -> tuple[InterfaceHandle, ...]:
+        if direction is None:
+            return self.interfaces
+        ends = (
+            tuple(part.strip() for part in direction.split("->"))
+            if isinstance(direction, str)
+            else tuple(direction)
+        )
+        for first, second in (self.interfaces, self.interfaces[::-1]):
+            if ends == (first.node.name, second.node.name):
+                return (first,)
+        one, two = self.nodes
+        raise UnknownNameError(
+            f"link {self.name} has no direction {direction!r}; "
+            f"it has '{one}->{two}' and '{two}->{one}', and None for both"
+        )
+
+    def down(self) -> Fault:
+        """Cut it: both ends lose their carrier, until the fault is healed.
+
+        Use it as a call or as a context manager. Raises HostError.
+        """
+        operations = [SetCarrier(end.node.name, end.name, up=False) for end in self.interfaces]
+        return self._host.inflict(f"link {self.name} down", operations)
+
+    def impair(
+        self,
+        *,
+        rate: str | int | None = None,
+        delay: str | int | None = None,
+        jitter: str | int | None = None,
+        loss: str | float | None = None,
+        corrupt: str | float | None = None,
+        duplicate: str | float | None = None,
+        reorder: str | float | None = None,
+        burst: str | int | None = None,
+        latency: str | int | None = None,
+        direction: Direction = None,
+    ) -> Fault:
+        """Change what it does to packets, until the fault is healed.
+
+        What is not named stays as declared; 0 is a value (``loss=0`` takes a declared loss away).
+        Rates read like ``"10mbit"`` (a number is bit/s), durations like ``"20ms"`` (a number is
+        nanoseconds), fractions like ``"1%"`` or ``0.01``. ``direction`` is ``"r1->r2"`` for one
+        way; both without it. Raises UnitError, UnknownNameError, HostError. Example::
+
+            with kinda.link("r1", "r2").impair(delay="20ms", loss="1%"): ...
+        """
+        given = {
+            "rate": None if rate is None else _number(rate, parse_rate),
+            "burst": None if burst is None else _number(burst, parse_size),
+            "latency": None if latency is None else _number(latency, parse_duration),
+            "delay": None if delay is None else _number(delay, parse_duration),
+            "jitter": None if jitter is None else _number(jitter, parse_duration),
+            "loss": None if loss is None else _fraction(loss),
+            "corrupt": None if corrupt is None else _fraction(corrupt),
+            "duplicate": None if duplicate is None else _fraction(duplicate),
+            "reorder": None if reorder is None else _fraction(reorder),
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        if not changes:
+            raise KindaError(
+                f"link {self.name}: nothing to impair was named; "
+                f"impair takes {', '.join(given)} and direction"
+            )
+        operations = []
+        for end in self._senders(direction):
+            before = self._host.shape_of(end)
+            after = replace(before, **changes)  # type: ignore[arg-type]
+            if not after.rate:
+                after = replace(after, rate=None)
+            operations.append(SetShape(end.node.name, end.name, after, before))
+        words = ", ".join(f"{key}={value}" for key, value in changes.items())
+        return self._host.inflict(f"link {self.name} impaired ({words})", operations)
+
+    def __repr__(self) -> str:
+        return f"<link {self.name}: {self.a} - {self.b}>"
+
+
+def _number(value: str | int, parse: Callable[[str], int]) -> int:
+    return parse(value) if isinstance(value, str) else value
+
+
+def _fraction(value: str | float) -> float:
+    return parse_fraction(value) if isinstance(value, str) else float(value)
