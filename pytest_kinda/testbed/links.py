@@ -195,24 +195,24 @@ class LinkHandle:
         """Change what it does to packets, until the fault is healed.
 
         What is not named stays as declared; 0 is a value (``loss=0`` takes a declared loss away).
-        Rates read like ``"10mbit"`` (a number is bit/s), durations like ``"20ms"`` (a number is
-        nanoseconds), fractions like ``"1%"`` or ``0.01``. ``direction`` is ``"r1->r2"`` for one
-        way; both without it. Raises UnitError, UnknownNameError, HostError. Example::
+        Rates read like ``"10mbit"``, durations like ``"20ms"``, fractions like ``"1%"``.
+        ``direction`` is ``"r1->r2"`` for one way; both without it. Raises UnitError,
+        UnknownNameError, HostError. Example::
 
             with kinda.link("r1", "r2").impair(delay="20ms", loss="1%"): ...
         """
-        given = {
-            "rate": None if rate is None else _number(rate, parse_rate),
-            "burst": None if burst is None else _number(burst, parse_size),
-            "latency": None if latency is None else _number(latency, parse_duration),
-            "delay": None if delay is None else _number(delay, parse_duration),
-            "jitter": None if jitter is None else _number(jitter, parse_duration),
-            "loss": None if loss is None else _fraction(loss),
-            "corrupt": None if corrupt is None else _fraction(corrupt),
-            "duplicate": None if duplicate is None else _fraction(duplicate),
-            "reorder": None if reorder is None else _fraction(reorder),
+        given: dict[str, tuple[object, Callable[[object], int | float]]] = {
+            "rate": (rate, parse_rate),
+            "burst": (burst, parse_size),
+            "latency": (latency, parse_duration),
+            "delay": (delay, parse_duration),
+            "jitter": (jitter, parse_duration),
+            "loss": (loss, parse_fraction),
+            "corrupt": (corrupt, parse_fraction),
+            "duplicate": (duplicate, parse_fraction),
+            "reorder": (reorder, parse_fraction),
         }
-        changes = {key: value for key, value in given.items() if value is not None}
+        changes = {key: parse(value) for key, (value, parse) in given.items() if value is not None}
         if not changes:
             raise KindaError(
                 f"link {self.name}: nothing to impair was named; "
@@ -222,19 +222,9 @@ class LinkHandle:
         for end in self._senders(direction):
             before = self._host.shape_of(end)
             after = replace(before, **changes)  # type: ignore[arg-type]
-            if not after.rate:
-                after = replace(after, rate=None)
             operations.append(SetShape(end.node.name, end.name, after, before))
         words = ", ".join(f"{key}={value}" for key, value in changes.items())
         return self._host.inflict(f"link {self.name} impaired ({words})", operations)
 
     def __repr__(self) -> str:
         return f"<link {self.name}: {self.a} - {self.b}>"
-
-
-def _number(value: str | int, parse: Callable[[str], int]) -> int:
-    return parse(value) if isinstance(value, str) else value
-
-
-def _fraction(value: str | float) -> float:
-    return parse_fraction(value) if isinstance(value, str) else float(value)
