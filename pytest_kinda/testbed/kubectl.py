@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from pytest_kinda.testbed.results import Result, Stopwatch
 
 
 def _program() -> str:
-    return str(import_module("pytest_kinda.setup.tools").program("kubectl"))
+    from pytest_kinda.setup.tools import program
+
+    return program("kubectl")
 
 
 class Kubectl:
