@@ -46,6 +46,10 @@ def from_json(kind: Any, data: Any) -> Any:
         return data
     if origin in (Union, types.UnionType):
         return _one_of(typing.get_args(kind), data)
+    if origin is typing.Literal:
+        if data not in typing.get_args(kind):
+            raise ValueError(f"expected one of {typing.get_args(kind)}, found {data!r}")
+        return data
     if origin is tuple:
         if not isinstance(data, (list, tuple)):
             raise ValueError(f"expected a list, found {data!r}")
@@ -60,10 +64,6 @@ def from_json(kind: Any, data: Any) -> Any:
         return _instance(kind, data)
     if kind is float and isinstance(data, int):
         return float(data)
-    if origin is typing.Literal:
-        if data not in typing.get_args(kind):
-            raise ValueError(f"expected one of {typing.get_args(kind)}, found {data!r}")
-        return data
     if kind is None or kind is type(None):
         return None
     if isinstance(kind, type) and isinstance(data, kind):

@@ -1,0 +1,100 @@
+"""The nft table of a Kubernetes node: what leaves by Docker's interface, and what must not.
+
+It is a table of our own, because the node image's entrypoint rewrites those of iptables.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+TABLE = "kinda"
+FAMILY = "inet"
+DIRECT_PORTS = "{ 2379, 2380, 6443, 10250 }"
+"""etcd, API server and kubelets: what may cross Docker's network between members (TCP)."""
+
+
+def ruleset(
+    *, underlay: Iterable[str], pod_cidr: str, service_cidr: str, docker_subnet: str
+) -> str:
+    """The table's text for nft.
+
+    Named counters: ``leak_out`` and ``leak_in`` for packets between two members of the testbed
+    that should have crossed the virtual network, ``direct``, ``dns`` and ``outside`` for those
+    that may cross Docker's. The set ``leaks`` keeps the first leaks.
+    """
+    docker = ipaddress.IPv4Network(docker_subnet)
+    # the first address is the host's: traffic with it is outside, not a leak
+    gateway = docker.network_address + 1
+    members = _merged([*underlay, pod_cidr, service_cidr, docker_subnet])
+    return f"""\
+table inet kinda {{
+	counter leak_out {{ }}
+	counter leak_in {{ }}
+	counter direct {{ }}
+	counter dns {{ }}
+	counter outside {{ }}
+
+	set members {{
+		type ipv4_addr
+		flags interval
+		elements = {{ {", ".join(members)} }}
+	}}
+
+	set leaks {{
+		type ipv4_addr . ipv4_addr . inet_proto . inet_service
+		size 128
+		flags dynamic
+	}}
+
+	chain allowed {{
+		udp dport 53 counter name dns accept
+		udp sport 53 counter name dns accept
+		meta l4proto ipv6-icmp accept
+		ip6 saddr != fc00::/7 counter name outside accept
+		ip6 daddr != fc00::/7 counter name outside accept
+		ip saddr {gateway} counter name outside accept
+		ip daddr {gateway} counter name outside accept
+		ip saddr != @members counter name outside accept
+		ip daddr != @members counter name outside accept
+		tcp dport {DIRECT_PORTS} counter name direct accept
+		tcp sport {DIRECT_PORTS} counter name direct accept
+	}}
+
+	chain guard_in {{
+		type filter hook prerouting priority raw; policy accept;
+		iifname != "eth0" accept
+		jump allowed
+		counter name leak_in
+		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}
+	}}
+
+	chain guard_out {{
+		type filter hook postrouting priority 300; policy accept;
+		oifname != "eth0" accept
+		jump allowed
+		counter name leak_out
+		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}
+	}}
+
+	chain services_forward {{
+		type filter hook forward priority filter; policy accept;
+		oifname "eth0" ip daddr {service_cidr} reject
+	}}
+
+	chain services_output {{
+		type filter hook output priority filter; policy accept;
+		oifname "eth0" ip daddr {service_cidr} reject
+	}}
+
+	chain masquerade {{
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname "eth0" ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade
+	}}
+}}
+"""
+
+
+def _merged(networks: Iterable[str]) -> list[str]:
+    ipv4 = [ipaddress.IPv4Network(one) for one in networks if ":" not in one]
+    return [str(one) for one in ipaddress.collapse_addresses(ipv4)]

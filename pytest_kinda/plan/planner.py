@@ -1,0 +1,283 @@
+"""From a topology, options and facts of the host to everything that will exist."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+from pytest_kinda.errors import PlanError, Problem
+from pytest_kinda.plan import cluster as clusters
+from pytest_kinda.plan import tunnels
+from pytest_kinda.plan.addressing import (
+    Addresses,
+    Network,
+    assign,
+    docker_subnet,
+    pool_problems,
+)
+from pytest_kinda.plan.codec import signature
+from pytest_kinda.plan.context import DeviceContext, DeviceKind
+from pytest_kinda.plan.layout import Layout, Port, lay_out, layout_problems
+from pytest_kinda.plan.naming import engine_names, mac
+from pytest_kinda.plan.routing import path_problems, routes
+from pytest_kinda.plan.shaping import shape_of, shape_problems
+from pytest_kinda.plan.values import (
+    ClusterPlan,
+    DeviceSpec,
+    HostFacts,
+    InterfacePlan,
+    LinkPlan,
+    Member,
+    NodePlan,
+    Plan,
+    PlanOptions,
+    RoutePlan,
+    SegmentPlan,
+    TunnelPlan,
+)
+from pytest_kinda.topology import KubernetesNode, Node, Topology
+
+_KUBERNETES_SYSCTLS = {
+    # replies may come in by another interface than they would leave by
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+    "net.ipv4.fib_multipath_hash_policy": "1",
+    "net.ipv4.ip_forward": "1",
+}
+
+
+def plan(
+    topology: Topology, options: PlanOptions | None = None, facts: HostFacts | None = None
+) -> Plan:
+    """Everything that will exist, computed and not yet touched.
+
+    Equal arguments give an equal plan. Raises PlanError with all that cannot be carried out.
+    """
+    options = options or PlanOptions()
+    facts = facts or HostFacts()
+    problems = pool_problems(options, facts, _declared_networks(topology))
+    problems += shape_problems(topology.links, facts)
+    for one in topology.nodes:
+        if not isinstance(one, (KubernetesNode, DeviceKind)) and _role(one) != "hub":
+            problems.append(
+                Problem(one.where, "kind", type(one).__name__, "a kind with specification()")
+            )
+    if problems:
+        raise PlanError(f"plan of {topology.name!r}", problems)
+
+    layout = lay_out(topology)
+    problems = layout_problems(layout, options.engine) + path_problems(layout)
+    addresses = assign(layout, options, problems)
+    node_routes = routes(layout, addresses, options.pool)
+    in_cluster = clusters.in_order(topology.kubernetes_nodes)
+    pod_networks = clusters.pod_networks(in_cluster, options, problems)
+    tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
+    nodes = _nodes(topology, layout, addresses, node_routes, pod_networks)
+    if problems:
+        raise PlanError(f"plan of {topology.name!r}", problems)
+    return Plan(
+        topology=topology.name,
+        signature=signature(topology, options),
+        options=options,
+        nodes=nodes,
+        segments=_segments(layout),
+        links=_links(topology, layout),
+        cluster=cluster,
+        tunnel=tunnel,
+        warnings=tuple(_warnings(topology, layout, addresses, options)),
+    )
+
+
+def _role(node: Node) -> str:
+    return str(getattr(node, "forwarding", "end"))
+
+
+def _declared_networks(topology: Topology) -> dict[str, list[Network]]:
+    import ipaddress
+
+    found: dict[str, list[Network]] = {}
+    for link in topology.links:
+        for value in (link.ipv4, link.ipv6):
+            if value is not None:
+                one = value if isinstance(value, str) else value[0]
+                found.setdefault(link.name, []).append(ipaddress.ip_interface(one).network)
+    return found
+
+
+def _cluster(
+    nodes: list[KubernetesNode],
+    addresses: Addresses,
+    layout: Layout,
+    options: PlanOptions,
+    facts: HostFacts,
+    problems: list[Problem],
+) -> tuple[TunnelPlan | None, ClusterPlan | None]:
+    if not nodes:
+        return None, None
+    mtu = min((one.mtu for one in layout.segments), default=1500)
+    return tunnels.choose(options, facts, mtu, problems), ClusterPlan(
+        kind=clusters.kind_configuration(nodes, addresses.endpoints, options, facts),
+        pod_cidr=options.pod_cidr,
+        service_cidr=options.service_cidr,
+        dns=clusters.dns_address(options),
+        docker_subnet=docker_subnet(options, facts, len(nodes), problems),
+        cni=options.cni,
+    )
+
+
+def _nodes(
+    topology: Topology,
+    layout: Layout,
+    addresses: Addresses,
+    node_routes: dict[str, tuple[RoutePlan, ...]],
+    pod_networks: dict[str, str],
+) -> tuple[NodePlan, ...]:
+    machines = [one for one in topology.nodes if layout.roles[one.name] != "hub"]
+    names = engine_names(one.name for one in machines)
+    interfaces = _interfaces(topology.name, layout)
+    found: list[NodePlan] = []
+    for one in machines:
+        name = one.name
+        if isinstance(one, KubernetesNode):
+            loopback = addresses.loopback.get(name)
+            found.append(
+                NodePlan(
+                    name=name,
+                    kind=one.kind,
+                    role=one.role,
+                    engine_name=names[name],
+                    interfaces=interfaces[name],
+                    loopback=(f"{loopback}/32",) if loopback else (),
+                    endpoint=addresses.endpoints.get(name, ""),
+                    routes=node_routes[name],
+                    sysctls=_KUBERNETES_SYSCTLS,
+                    pod_cidrs=(pod_networks[name],) if name in pod_networks else (),
+                    kubernetes=clusters.specification(one),
+                )
+            )
+            continue
+        assert isinstance(one, DeviceKind)
+        peers = dict.fromkeys(peer for each in interfaces[name] for peer in each.peers)
+        context = DeviceContext(name, interfaces[name], node_routes[name], (), tuple(peers))
+        device, sysctls = _split_sysctls(one.specification(context))
+        found.append(
+            NodePlan(
+                name=name,
+                kind=one.kind,
+                role="device",
+                engine_name=names[name],
+                interfaces=interfaces[name],
+                routes=node_routes[name],
+                sysctls=sysctls,
+                device=device,
+            )
+        )
+    return tuple(found)
+
+
+def _split_sysctls(spec: DeviceSpec) -> tuple[DeviceSpec, dict[str, str]]:
+    """Network settings are written into the namespace by the host; others start with the container.
+
+    Sorted, so that the plan does not depend on the order of a kind's dictionary.
+    """
+    network = {key: spec.sysctls[key] for key in sorted(spec.sysctls) if key.startswith("net.")}
+    others = {key: spec.sysctls[key] for key in sorted(spec.sysctls) if key not in network}
+    return dataclasses.replace(spec, sysctls=others), network
+
+
+def _interfaces(topology: str, layout: Layout) -> dict[str, tuple[InterfacePlan, ...]]:
+    taken: set[str] = set()
+    found: dict[str, tuple[InterfacePlan, ...]] = {}
+    for name, ports in layout.ports.items():
+        each = []
+        for port in ports:
+            segment = layout.segment_of[port.link.name]
+            peers = [one.node for one in segment.ports if one is not port]
+            each.append(
+                InterfacePlan(
+                    name=port.name,
+                    segment=segment.name,
+                    mac=mac(topology, name, port.name, taken),
+                    mtu=segment.mtu,
+                    addresses=tuple(port.addresses),
+                    shape=shape_of(port.link, port.direction),
+                    peers=tuple(dict.fromkeys(peers)),
+                )
+            )
+        found[name] = tuple(each)
+    return found
+
+
+def _segments(layout: Layout) -> tuple[SegmentPlan, ...]:
+    subnets = {
+        id(segment): tuple(domain.subnets)
+        for domain in layout.domains
+        for segment in domain.segments
+    }
+    names = engine_names(one.name for one in layout.segments)
+    found = []
+    for one in layout.segments:
+        members = tuple(Member(port.node, port.name) for port in one.ports)
+        plain = len(members) == 2 and all(
+            isinstance(layout.nodes[each.node], KubernetesNode) for each in members
+        )
+        found.append(
+            SegmentPlan(
+                name=one.name,
+                engine_name=names[one.name],
+                members=members,
+                mtu=one.mtu,
+                subnets=subnets[id(one)],
+                by="veth" if plain else "engine",
+            )
+        )
+    return tuple(found)
+
+
+def _links(topology: Topology, layout: Layout) -> tuple[LinkPlan, ...]:
+    ends: dict[tuple[str, str], Port] = {}
+    for ports in layout.ports.values():
+        for one in ports:
+            ends[one.link.name, one.direction] = one
+    found = []
+    for link in topology.links:
+        a, b = (ends.get((link.name, direction)) for direction in "ab")
+        found.append(
+            LinkPlan(
+                link.name,
+                # a hub is a wire: the end at it has no interface
+                Member(link.a, a.name if a else ""),
+                Member(link.b, b.name if b else ""),
+                layout.segment_of[link.name].name,
+            )
+        )
+    return tuple(found)
+
+
+def _warnings(
+    topology: Topology, layout: Layout, addresses: Addresses, options: PlanOptions
+) -> list[str]:
+    found: list[str] = []
+    for node in topology.kubernetes_nodes:
+        if node.name not in addresses.endpoints:
+            found.append(
+                f"node {node.name} has no link: it keeps its address in Docker's network, its own"
+                " traffic does not cross the virtual network, and no pods are placed on it"
+            )
+    if options.node_ip == "docker" and topology.kubernetes_nodes:
+        found.append(
+            "node_ip='docker': NodePorts, hostNetwork pods and traffic to nodes' InternalIP cross"
+            " Docker's network, and the leak guard counts them"
+        )
+    for link in topology.links:
+        hub = next((end for end in link.ends if layout.roles[end] == "hub"), None)
+        if hub and (link.settings("a") or link.settings("b")):
+            other = link.a if link.b == hub else link.b
+            found.append(
+                f"link {link.name}: its settings hold for what {other} sends; what comes from the"
+                f" hub {hub} is as its senders' links make it"
+            )
+    for name, count in Counter(end for one in topology.links for end in one.ends).items():
+        if layout.roles[name] == "hub" and count == 1:
+            found.append(f"hub {name} has one end only")
+    return found

@@ -1,0 +1,212 @@
+"""Static routes: shortest paths from every node to every destination, equal-cost ones included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pytest_kinda.errors import Problem
+from pytest_kinda.operations import Hop
+from pytest_kinda.plan.addressing import Addresses, Group
+from pytest_kinda.plan.layout import Layout
+from pytest_kinda.plan.values import RoutePlan
+from pytest_kinda.topology import KubernetesNode, has_static_routes
+
+DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+@dataclass
+class _Graph:
+    """Who reaches whom over one wire, for one IP version.
+
+    ``hops[u][v]`` are the ways from ``u`` to its neighbour ``v``; only routers, and ends whose
+    loopback is a destination, are neighbours: nobody routes through or to any other.
+    """
+
+    version: int
+    hops: dict[str, dict[str, list[Hop]]] = field(default_factory=dict)
+    routers: dict[str, list[str]] = field(default_factory=dict)
+
+
+def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[RoutePlan, ...]]:
+    """The routes of every node whose routes the plan computes, by node."""
+    found: dict[str, list[RoutePlan]] = {name: [] for name in layout.nodes}
+    versions = [4] + ([6] if any(one.prefixes[6] for one in addresses.groups) else [])
+    for version in versions:
+        graph = _graph(layout, addresses, version)
+        connected = _connected(layout)
+        simple = _simple_ends(layout, addresses, graph)
+        others = [
+            name
+            for name, one in layout.nodes.items()
+            if layout.roles[name] in ("end", "router") and name not in simple
+            if has_static_routes(one) and name in graph.hops
+        ]
+        given = _given_prefixes(addresses, version, pool)
+        for name in simple:
+            found[name] += _end_routes(layout, graph, name, given, connected[name], version)
+        for group in addresses.groups:
+            _group_routes(group, graph, others, connected, addresses, found)
+    return {name: tuple(each) for name, each in found.items()}
+
+
+def _graph(layout: Layout, addresses: Addresses, version: int) -> _Graph:
+    graph = _Graph(version)
+    wanted = {
+        name
+        for name, role in layout.roles.items()
+        if role == "router" or name in addresses.loopback
+    }
+    for domain in layout.domains:
+        members = [
+            (port, _address(port.addresses, version))
+            for port in domain.ports
+            if _address(port.addresses, version)
+        ]
+        targets = [(port, address) for port, address in members if port.node in wanted]
+        for port, _ in members:
+            ways = graph.hops.setdefault(port.node, {})
+            for other, address in targets:
+                if other.node != port.node:
+                    ways.setdefault(other.node, []).append(Hop(address, port.name))
+    for name, ways in graph.hops.items():
+        graph.routers[name] = [one for one in ways if layout.roles[one] == "router"]
+    return graph
+
+
+def _address(addresses: Iterable[str], version: int) -> str:
+    for one in addresses:
+        if (":" in one) == (version == 6):
+            return one.partition("/")[0]
+    return ""
+
+
+def _connected(layout: Layout) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {name: set() for name in layout.nodes}
+    for domain in layout.domains:
+        for port in domain.ports:
+            found[port.node].update(domain.subnets)
+    return found
+
+
+def _simple_ends(layout: Layout, addresses: Addresses, graph: _Graph) -> list[str]:
+    """Ends with one neighbour to send everything to: they need no route per destination."""
+    return [
+        name
+        for name, ways in graph.hops.items()
+        if layout.roles[name] == "end" and len(ways) == 1 and len(graph.routers[name]) == 1
+        if name not in addresses.loopback and has_static_routes(layout.nodes[name])
+    ]
+
+
+def _given_prefixes(addresses: Addresses, version: int, pool: str) -> list[str]:
+    given = [str(one) for one in addresses.given if one.version == version]
+    return ([pool] if version == 4 else []) + given
+
+
+def _end_routes(
+    layout: Layout,
+    graph: _Graph,
+    name: str,
+    given: list[str],
+    connected: set[str],
+    version: int,
+) -> list[RoutePlan]:
+    (ways,) = graph.hops[name].values()
+    if isinstance(layout.nodes[name], KubernetesNode):
+        # its default route stays Docker's: images are pulled that way
+        destinations = [one for one in given if one not in connected]
+    else:
+        destinations = [DEFAULT[version]]
+    return [RoutePlan(one, tuple(ways)) for one in destinations]
+
+
+def _distances(group: Group, graph: _Graph) -> dict[str, int]:
+    """How many hops each router is from the destination."""
+    if group.node:
+        distance = {group.node: 0}
+        frontier = [group.node]
+    else:
+        frontier = [one for one in group.routers if one in graph.hops]
+        distance = dict.fromkeys(frontier, 0)
+    far = 0
+    neighbours = graph.routers
+    while frontier:
+        far += 1
+        following: list[str] = []
+        for one in frontier:
+            for other in neighbours.get(one, ()):
+                if other not in distance:
+                    distance[other] = far
+                    following.append(other)
+        frontier = following
+    return distance
+
+
+def _group_routes(
+    group: Group,
+    graph: _Graph,
+    others: list[str],
+    connected: dict[str, set[str]],
+    addresses: Addresses,
+    found: dict[str, list[RoutePlan]],
+) -> None:
+    prefixes = group.prefixes[graph.version]
+    if not prefixes:
+        return
+    distance = _distances(group, graph)
+    unreached = len(distance) + 1
+    for name in others:
+        if distance.get(name) == 0:
+            continue
+        ways = graph.hops[name]
+        nearest = unreached
+        hops: list[Hop] = []
+        for neighbour, each in ways.items():
+            far = distance.get(neighbour, unreached)
+            if far < nearest:
+                nearest, hops = far, list(each)
+            elif far == nearest and far != unreached:
+                hops += each
+        if not hops:
+            continue
+        mine = connected[name]
+        source = addresses.loopback.get(name, "") if graph.version == 4 else ""
+        chosen = tuple(hops)
+        found[name] += [RoutePlan(one, chosen, source) for one in prefixes if one not in mine]
+
+
+def path_problems(layout: Layout) -> list[Problem]:
+    """Pairs of Kubernetes nodes that no path joins; a node that is not a router ends a path."""
+    island: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while island.get(name, name) != name:
+            name = island[name]
+        return name
+
+    touched: dict[str, set[str]] = {}
+    for index, domain in enumerate(layout.domains):
+        own = f"domain {index}"
+        for port in domain.ports:
+            if layout.roles[port.node] == "router":
+                island[find(port.node)] = find(own)
+            else:
+                touched.setdefault(port.node, set()).add(own)
+    reach = {
+        name: frozenset(find(one) for one in touched[name])
+        for name, node in layout.nodes.items()
+        if isinstance(node, KubernetesNode) and name in touched
+    }
+    kinds: dict[frozenset[str], str] = {}
+    for name, each in reach.items():
+        kinds.setdefault(each, name)
+    problems: list[Problem] = []
+    entries = list(kinds.items())
+    for index, (one, name) in enumerate(entries):
+        for other, second in entries[index + 1 :]:
+            if not one & other:
+                found = f"no path to {second}"
+                expected = "a path over routers and switches: other nodes do not forward"
+                problems.append(Problem(f"node {name}", "links", found, expected))
+    return problems

@@ -1,0 +1,148 @@
+"""A plan as host operations: what each node gets when it starts, is wired and is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_kinda.operations import (
+    AddAddress,
+    AddBridgePort,
+    AddHub,
+    AddRoute,
+    AddVeth,
+    AppendLines,
+    End,
+    LoadNft,
+    Operation,
+    RemoveAddress,
+    SetInterface,
+    SetShape,
+    SetSysctl,
+)
+from pytest_kinda.plan import firewall
+from pytest_kinda.plan.naming import HUBS, hub_name, port_name
+from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, SegmentPlan
+
+
+def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
+    """What a Kubernetes node gets right at its start, before its kubelet looks for its address.
+
+    The endpoint goes on ``lo``, since its links do not exist yet.
+    """
+    found: list[Operation] = []
+    if node.endpoint:
+        found.append(AddAddress(node.name, "lo", f"{node.endpoint}/32"))
+    if plan.cluster is not None:
+        text = firewall.ruleset(
+            underlay=_underlay(plan),
+            pod_cidr=plan.cluster.pod_cidr,
+            service_cidr=plan.cluster.service_cidr,
+            docker_subnet=plan.cluster.docker_subnet,
+        )
+        found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
+    found += _sysctls(node)
+    if node.role != "control-plane":
+        # a control plane's names resolve to Docker's addresses, which the build writes
+        found += hosts_operations(plan, node)
+    return tuple(found)
+
+
+def hosts_operations(plan: Plan, node: NodePlan) -> tuple[AppendLines, ...]:
+    """Names of the other nodes, in the virtual network, for a node's /etc/hosts."""
+    lines = []
+    for one in plan.nodes:
+        address = one.endpoint or next(
+            (a.partition("/")[0] for each in one.interfaces for a in each.addresses), ""
+        )
+        if address and one.name != node.name:
+            lines.append(f"{address} {one.name}")
+    return (AppendLines(node.name, "/etc/hosts", tuple(lines)),) if lines else ()
+
+
+def wire_operations(
+    plan: Plan, bridges: Mapping[str, str], testbed: str = ""
+) -> tuple[Operation, ...]:
+    """The cables.
+
+    Under Kathara, which wires devices itself: Kubernetes nodes joined to the bridges of their
+    segments (``bridges`` names the bridge on the host of each segment). Under the direct engine:
+    every cable, hubs in the place ``@hubs``. ``testbed`` makes names on the host unique.
+    """
+    found: list[Operation] = []
+    for segment in plan.segments:
+        if segment.by == "veth" or (plan.options.engine == "direct" and len(segment.members) == 2):
+            a, b = (_end(plan, one) for one in segment.members)
+            found.append(AddVeth(a, b))
+        elif plan.options.engine == "direct":
+            found += _hub(plan, segment, testbed)
+        else:
+            found += [
+                AddBridgePort(
+                    _end(plan, one),
+                    port_name(testbed, one.node, one.interface),
+                    bridges[segment.name],
+                )
+                for one in segment.members
+                if plan.node(one.node).is_kubernetes
+            ]
+    return tuple(found)
+
+
+def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
+    """What makes a wired node what it is: interfaces, addresses, routes, settings of its links."""
+    found: list[Operation] = []
+    if not node.is_kubernetes:
+        found += _sysctls(node)
+    for one in node.interfaces:
+        found += _interface(node, one)
+    if node.is_kubernetes:
+        early = f"{node.endpoint}/32"
+        if node.endpoint and early not in node.loopback:
+            # only now that the interface has it: the kubelet must never miss its address
+            found.append(RemoveAddress(node.name, "lo", early))
+    else:
+        found += [AddAddress(node.name, "lo", one) for one in node.loopback]
+    found += [AddRoute(node.name, one.destination, one.hops, one.source) for one in node.routes]
+    found += [
+        SetShape(node.name, one.name, one.shape) for one in node.interfaces if one.shape is not None
+    ]
+    if not node.is_kubernetes:
+        found += hosts_operations(plan, node)
+    return tuple(found)
+
+
+def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
+    found: list[Operation] = []
+    if not any(":" in address for address in one.addresses):
+        # a machine that announces itself by IPv6 puts packets on every link that nobody asked for
+        key = f"net.ipv6.conf.{one.name}.disable_ipv6"
+        found.append(SetSysctl(node.name, key, "1"))
+    found.append(SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True))
+    found += [AddAddress(node.name, one.name, address) for address in one.addresses]
+    return found
+
+
+def _sysctls(node: NodePlan) -> list[Operation]:
+    return [SetSysctl(node.name, key, value) for key, value in node.sysctls.items()]
+
+
+def _underlay(plan: Plan) -> list[str]:
+    found = {subnet for one in plan.segments for subnet in one.subnets if ":" not in subnet}
+    return [plan.options.pool, *sorted(found)]
+
+
+def _end(plan: Plan, member: Member) -> End:
+    node = plan.node(member.node)
+    one = next(each for each in node.interfaces if each.name == member.interface)
+    return End(node.name, one.name, one.mac, one.mtu)
+
+
+def _hub(plan: Plan, segment: SegmentPlan, testbed: str) -> list[Operation]:
+    found: list[Operation] = []
+    ports = []
+    for one in segment.members:
+        port = port_name(testbed, one.node, one.interface)
+        ports.append(port)
+        found.append(AddVeth(_end(plan, one), End(HUBS, port, mtu=segment.mtu)))
+    found.append(AddHub(HUBS, hub_name(segment.name), tuple(ports)))
+    return found
