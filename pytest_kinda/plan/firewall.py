@@ -87,7 +87,7 @@ table inet kinda {{
 		oifname "eth0" ip daddr {service_cidr} reject
 	}}
 
-	chain masquerade {{
+	chain pods_outside {{
 		type nat hook postrouting priority srcnat; policy accept;
 		oifname "eth0" ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade
 	}}
