@@ -48,8 +48,7 @@ test-unit: venv
 	$(BIN)/python -m pytest -m "not slow" tests/unit tests/pytester $(PYTEST)
 
 test-integration: setup
-	@if ls tests/integration/test_*.py >/dev/null 2>&1; then \
-	  $(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST); fi
+	$(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow tests $(PYTEST)
