@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.build.execution import _connect, _headers, docker_address, docker_request
+from pytest_kinda.build.engine_api import connect, docker_address, docker_request
+from pytest_kinda.build.execution import read_headers
 from pytest_kinda.errors import HostError
 
 _SETTLE = 10.0
@@ -48,7 +49,7 @@ class ContainerSession:
             asked["WorkingDir"] = workdir
         self._id = docker_request("POST", f"/containers/{container}/exec", asked)["Id"]
         body = json.dumps({"Detach": False, "Tty": False}).encode()
-        self._stream = _connect(_SETTLE)
+        self._stream = connect(_SETTLE)
         try:
             self._stream.sendall(
                 (
@@ -58,7 +59,7 @@ class ContainerSession:
                 ).encode()
                 + body
             )
-            status, rest = _headers(self._stream, time.monotonic() + 60.0)
+            status, rest = read_headers(self._stream, time.monotonic() + 60.0)
             if status not in (101, 200):
                 raise HostError(
                     "the Docker Engine did not start a command: " + rest.decode(errors="replace")
