@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 
 from pytest_kinda.errors import KindaError, UnknownNameError
-from pytest_kinda.operations import Operation, SetCarrier, SetShape, Shape
 from pytest_kinda.plan.values import LinkPlan, SegmentPlan
 from pytest_kinda.testbed.faults import Fault
 from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle
+from pytest_kinda.testbed.networkfaults import NetworkFaults
 from pytest_kinda.units import parse_duration, parse_fraction, parse_rate, parse_size
 
 Direction = str | tuple[str, str] | None
-
-
-class Host(Protocol):
-    """Who carries faults out: the testbed, through its keeper."""
-
-    def inflict(self, what: str, operations: Sequence[Operation]) -> Fault:
-        """Carry operations out until the fault is healed. Raises HostError."""
-        ...
-
-    def shape_of(self, interface: InterfaceHandle) -> Shape:
-        """What is on an interface now: as declared, or as the newest fault has left it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -113,13 +100,13 @@ class LinkHandle:
         segment: SegmentPlan,
         a: InterfaceHandle,
         b: InterfaceHandle,
-        host: Host,
+        faults: NetworkFaults,
     ) -> None:
         self.planned = planned
         self.segment = segment
         self.a = a
         self.b = b
-        self._host = host
+        self._faults = faults
 
     @property
     def name(self) -> str:
@@ -175,8 +162,7 @@ class LinkHandle:
 
         Use it as a call or as a context manager. Raises HostError.
         """
-        operations = [SetCarrier(end.node.name, end.name, up=False) for end in self.interfaces]
-        return self._host.inflict(f"link {self.name} down", operations)
+        return self._faults.cut(f"link {self.name} down", self.interfaces)
 
     def impair(
         self,
@@ -218,13 +204,10 @@ class LinkHandle:
                 f"link {self.name}: nothing to impair was named; "
                 f"impair takes {', '.join(given)} and direction"
             )
-        operations = []
-        for end in self._senders(direction):
-            before = self._host.shape_of(end)
-            after = replace(before, **changes)  # type: ignore[arg-type]
-            operations.append(SetShape(end.node.name, end.name, after, before))
         words = ", ".join(f"{key}={value}" for key, value in changes.items())
-        return self._host.inflict(f"link {self.name} impaired ({words})", operations)
+        return self._faults.impair(
+            f"link {self.name} impaired ({words})", self._senders(direction), changes
+        )
 
     def __repr__(self) -> str:
         return f"<link {self.name}: {self.a} - {self.b}>"

@@ -1,0 +1,130 @@
+"""Whether a testbed is what was declared: nodes, pods' networks, services, and no leak."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pytest_kinda.plan.values import NodePlan, Plan
+from pytest_kinda.testbed.leaks import Leaks, read_leaks
+from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
+from pytest_kinda.testbed.reachability import Reachability, ping_all, reachability
+
+# bash's own TCP client; `timeout` ends a connection that nobody answers.
+_CONNECT = 'timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2"'
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found. Truthy when all is as declared; its text is a table.
+
+    ``services`` says of each (node, "address:port") whether a TCP connection was accepted.
+    """
+
+    nodes: Reachability
+    pods: Reachability
+    services: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    leaks: Leaks = field(default_factory=lambda: Leaks(()))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is not as declared, in words."""
+        found = [f"{a} does not reach {b}" for a, b in self.nodes.missing]
+        found += [f"pods of {a} do not reach pods of {b}" for a, b in self.pods.missing]
+        found += [
+            f"{node} has no TCP connection to the service at {address}"
+            for (node, address), well in self.services.items()
+            if not well
+        ]
+        if self.leaks:
+            found.append(f"{self.leaks.packets} packets crossed Docker's network instead")
+        return tuple(found)
+
+    def __bool__(self) -> bool:
+        return not self.problems
+
+    def __str__(self) -> str:
+        parts = ["nodes", str(self.nodes)]
+        if self.pods.pairs:
+            parts += ["", "pod networks", str(self.pods)]
+        if self.services:
+            well = sum(self.services.values())
+            parts += ["", f"TCP to ClusterIP services: {well} of {len(self.services)}"]
+        if self.leaks.nodes:
+            parts += ["", str(self.leaks)]
+        parts += ["", *(f"PROBLEM: {one}" for one in self.problems)]
+        return "\n".join(parts).rstrip()
+
+
+def pod_gateway(planned: NodePlan) -> str:
+    """The address of a node's pod network that the node itself has; empty where it has none."""
+    for cidr in planned.pod_cidrs:
+        network = ipaddress.ip_network(cidr)
+        if network.version == 4:
+            return str(network[1])
+    return ""
+
+
+def pod_reachability(nodes: Sequence[KubernetesNodeHandle], *, wait: float = 1.0) -> Reachability:
+    """Ping from each node's address in its pod network to those of all others: through the GRE."""
+    gateways = {node.name: pod_gateway(node.planned) for node in nodes}
+    pairs: dict[tuple[str, str], bool] = {}
+    skipped: list[str] = []
+    able = [node for node in nodes if gateways[node.name]]
+    if not able:
+        return Reachability(pairs)
+
+    def probe(node: KubernetesNodeHandle) -> frozenset[str] | None:
+        others = [gateways[other.name] for other in able if other is not node]
+        return ping_all(node, others, source=gateways[node.name], wait=wait)
+
+    with ThreadPoolExecutor(min(16, len(able)), thread_name_prefix="pods") as pool:
+        for node, answered in zip(able, pool.map(probe, able), strict=True):
+            if answered is None:
+                skipped.append(node.name)
+                continue
+            for other in able:
+                if other is not node:
+                    pairs[node.name, other.name] = gateways[other.name] in answered
+    return Reachability(pairs, tuple(skipped))
+
+
+def service_connections(
+    nodes: Sequence[KubernetesNodeHandle], services: Sequence[tuple[str, int]]
+) -> dict[tuple[str, str], bool]:
+    """A TCP connection from each node to each ClusterIP and port."""
+
+    def probe(job: tuple[KubernetesNodeHandle, str, int]) -> bool:
+        node, address, port = job
+        return node.shell(_CONNECT, address, str(port), timeout=30.0, check=False).ok
+
+    jobs = [(node, address, port) for node in nodes for address, port in services]
+    if not jobs:
+        return {}
+    with ThreadPoolExecutor(min(8, len(jobs)), thread_name_prefix="services") as pool:
+        return {
+            (node.name, f"{address}:{port}"): well
+            for (node, address, port), well in zip(jobs, pool.map(probe, jobs), strict=True)
+        }
+
+
+def services_of(plan: Plan) -> list[tuple[str, int]]:
+    """The services that every cluster has: the API server's and DNS (over TCP)."""
+    if plan.cluster is None or plan.cluster.cni == "none":
+        return []
+    first = ipaddress.ip_network(plan.cluster.service_cidr.partition(",")[0])[1]
+    return [(str(first), 443), (plan.cluster.dns, 53)]
+
+
+def verify(plan: Plan, nodes: Sequence[NodeHandle], *, wait: float = 1.0) -> Verification:
+    """Really send packets everywhere and read the leak guard. Raises CommandError."""
+    kubernetes = [node for node in nodes if isinstance(node, KubernetesNodeHandle)]
+    tunnel = plan.tunnel is not None and plan.tunnel.driver != "none"
+    return Verification(
+        reachability(nodes, nodes, wait=wait),
+        pod_reachability(kubernetes, wait=wait) if tunnel else Reachability({}),
+        service_connections(kubernetes, services_of(plan)),
+        read_leaks(kubernetes),
+    )
