@@ -68,9 +68,7 @@ def progress(config: pytest.Config, title: str) -> Iterator[Any]:
 
 def plan_all(config: pytest.Config, topologies: Sequence[Topology], testbeds: Testbeds) -> int:
     """Plan each topology and print a line for it; how many could not be planned."""
-    from importlib import import_module
-
-    plan = import_module("pytest_kinda.plan").plan
+    from pytest_kinda.plan import plan
 
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     failures = 0

@@ -60,7 +60,7 @@ def test_docker_is_not_asked(suite: Suite, arguments: list[str], tmp_path: objec
     result.stdout.fnmatch_lines([shown.get(arguments[0], "*pytest.mark.topology*")])
 
 
-def later_plan_only_plans_and_runs_nothing(suite: Suite) -> None:
+def test_plan_only_plans_and_runs_nothing(suite: Suite) -> None:
     suite.write(test_x="@pytest.mark.topology(A, B)\ndef test_1(kinda): assert False\n")
     result = suite.run("--kinda-plan-only")
     assert result.ret == 0

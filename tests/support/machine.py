@@ -1,0 +1,120 @@
+"""What a machine looks like from outside, so that before and after can be compared."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+Snapshot = Mapping[str, frozenset[str]]
+
+_COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
+# Docker's own bridge gets its carrier and its link-local address with the first container.
+_BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
+_OURS = ("pytest_kinda", "containerd-shim", "kind create", "kind delete", "docker exec")
+
+
+def _lines(*argv: str) -> frozenset[str]:
+    if shutil.which(argv[0]) is None:
+        return frozenset()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return frozenset(line.rstrip() for line in done.stdout.splitlines() if line.strip())
+
+
+def _links() -> frozenset[str]:
+    done = subprocess.run(
+        ["ip", "-d", "-j", "link"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return frozenset(
+        f"{one['ifname']} {one.get('linkinfo', {}).get('info_kind', '')} {one.get('master', '')} "
+        f"mtu {one['mtu']}"
+        for one in json.loads(done.stdout)
+    )
+
+
+def _routes() -> frozenset[str]:
+    lines = _lines("ip", "route", "show", "table", "all") | _lines(
+        "ip", "-6", "route", "show", "table", "all"
+    )
+    return frozenset(
+        line.replace(" linkdown", "") for line in lines if not _BORN_WITH_DOCKER.search(line)
+    )
+
+
+def _rules(*argv: str) -> frozenset[str]:
+    return frozenset(_COUNTERS.sub("", line) for line in _lines(*argv) if not line.startswith("#"))
+
+
+def _bpf_programs() -> frozenset[str]:
+    """The ids of all loaded programs (bpf(2), command BPF_PROG_GET_NEXT_ID)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    attribute = (ctypes.c_uint32 * 32)()
+    found = []
+    while libc.syscall(321, 11, ctypes.byref(attribute), ctypes.sizeof(attribute)) == 0:
+        found.append(f"program {attribute[1]}")
+        attribute[0] = attribute[1]
+    return frozenset(found)
+
+
+def _processes() -> frozenset[str]:
+    """Processes that a testbed may have left: keepers, kind, shims, executed commands."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            argv = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if any(word in argv for word in _OURS):
+            found.append(f"{entry.name} {argv.strip()[:160]}")
+    return frozenset(found)
+
+
+def snapshot() -> Snapshot:
+    """The state of the machine that a testbed could have changed."""
+    return {
+        "containers": _lines("docker", "ps", "-a", "--format", "{{.ID}} {{.Names}}"),
+        "volumes": _lines("docker", "volume", "ls", "-q"),
+        "networks": _lines("docker", "network", "ls", "--format", "{{.ID}} {{.Name}}"),
+        "links": _links(),
+        "policy rules": _lines("ip", "rule") | _lines("ip", "-6", "rule"),
+        "routes": _routes(),
+        "iptables": _rules("iptables-save"),
+        "ip6tables": _rules("ip6tables-save"),
+        "nft": _rules("nft", "list", "ruleset"),
+        "namespaces": _lines("ip", "netns"),
+        "mounts": frozenset(Path("/proc/self/mounts").read_text().splitlines()),
+        "BPF programs": _bpf_programs(),
+        "processes": _processes(),
+    }
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """What has come and what is gone, one line each."""
+    found = []
+    for what in before:
+        found += [f"{what}: + {one}" for one in sorted(after[what] - before[what])]
+        found += [f"{what}: - {one}" for one in sorted(before[what] - after[what])]
+    return found
+
+
+def await_same(before: Snapshot, limit: float) -> float:
+    """Wait until the machine is as before; the seconds it took. Raises AssertionError."""
+    begun = time.monotonic()
+    while True:
+        found = differences(before, snapshot())
+        taken = time.monotonic() - begun
+        if not found:
+            return taken
+        if taken > limit:
+            raise AssertionError(
+                f"after {taken:.1f} s the machine is not as before:\n  " + "\n  ".join(found)
+            )
+        time.sleep(0.25)
