@@ -1,0 +1,282 @@
+"""What clients may ask of the keeper: one method a call."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pytest_kinda.errors import HostError, KindaError
+from pytest_kinda.host import children, protocol
+from pytest_kinda.host.children import Child
+from pytest_kinda.host.journal import Journal
+from pytest_kinda.host.places import places_of
+from pytest_kinda.jsonvalues import from_json
+from pytest_kinda.operations import Place, decode
+
+if TYPE_CHECKING:
+    from pytest_kinda.host.keeper import KeeperServer
+
+HUBS = "@hubs"
+"""The place of a testbed's hubs; the keeper makes it when an operation first names it."""
+
+_LOG_TAIL = 1 << 20  # bytes of a log that an answer carries
+
+log = logging.getLogger("calls")
+
+
+class Calls:
+    """Answers requests; each by a method named ``call_NAME``, in the thread of its connection."""
+
+    def __init__(self, keeper: KeeperServer) -> None:
+        self._keeper = keeper
+        self._children: dict[int, Child] = {}
+        self._entries: dict[int, Mapping[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._hubs: Place | None = None
+        self._hubs_lock = threading.Lock()
+
+    def answer(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Carry a request out; its JSON answer. Raises HostError, OSError, ValueError, KeyError."""
+        name = str(request.get("call"))
+        method: Callable[[Mapping[str, Any], socket.socket], Any] | None
+        method = getattr(self, f"call_{name}", None)
+        if method is None:
+            raise HostError(f"the keeper has no call {name!r}: it is of another version")
+        if self._keeper.undoing.begun and name in _MAKING:
+            raise HostError("the testbed is being undone: nothing new is made in it")
+        return method(request, stream)
+
+    def call_hello(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Who this is."""
+        return {"pid": os.getpid(), "kept": self._keeper.kept, "children": len(self._children)}
+
+    def call_record(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Journal entries; their numbers."""
+        return self._record(request["entries"])
+
+    def call_note(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Journal facts."""
+        self._keeper.journal.append([{"note": request["facts"]}])
+
+    def call_undone(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Journal that entries need no undo any more."""
+        self._keeper.journal.append([{"undone": list(request["numbers"])}])
+
+    def call_keep(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Whether the testbed outlives its owners."""
+        self._keeper.keep(bool(request["keep"]))
+
+    def call_apply(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Journal how to undo operations, then carry them out; the journal's numbers."""
+        from pytest_kinda.host import carry
+
+        operations = [decode(one) for one in request["operations"]]
+        places = {name: from_json(Place, one) for name, one in request["places"].items()}
+        named = {name for one in operations for name in places_of(one)}
+        if HUBS in named and HUBS not in places:
+            places[HUBS] = self._place_of_hubs()
+        made = [carry.undo_entry(one, places) for one in operations]
+        numbers = self._record([one for one in made if one is not None])
+        carry.carry_out(operations, places)
+        return numbers
+
+    def call_revert(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Undo operations by their numbers, newest first; goes on past errors."""
+        from pytest_kinda.host import carry
+
+        errors: list[KindaError] = []
+        for number in sorted(request["numbers"], reverse=True):
+            try:
+                if (entry := self._entry(number)) is None:
+                    continue
+                carry.undo_from_entry(entry)
+            except KindaError as error:
+                errors.append(error)
+            else:
+                self._keeper.journal.append([{"reverted": number}])
+                self._entries.pop(number, None)
+        if errors:
+            raise errors[0]
+
+    def call_run(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Run a child to its end; ends it when its time is over or the client hangs up."""
+        timeout = float(request["timeout"])
+        with ExitStack() as stack:
+            given = stack.enter_context(tempfile.TemporaryFile())
+            given.write(protocol.unpack(request.get("stdin", "")))
+            given.seek(0)
+            out, err, begin = _outputs(stack, request.get("log"))
+            child = self._start(request, stdin=given, stdout=out, stderr=err)
+            try:
+                rc = child.wait(timeout, stream)
+                if rc is None:
+                    child.end()
+                    why = f"did not end within {timeout:g} s and was killed"
+                    if _hung_up(stream):
+                        why = "was killed because its client is gone"
+                    said = _read_back(err, begin)[-2000:].decode(errors="replace").strip()
+                    raise HostError(
+                        f"{' '.join(child.argv)!r} {why}" + (f": {said}" if said else "")
+                    )
+            finally:
+                self._forget(child)
+            same = err is out
+            return {
+                "rc": rc,
+                "stdout": protocol.pack(_read_back(out, begin)),
+                "stderr": protocol.pack(b"" if same else _read_back(err, begin)),
+            }
+
+    def call_spawn(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Start a child that runs on; its number."""
+        with ExitStack() as stack:
+            log_file = request.get("log")
+            out: Any = subprocess.DEVNULL
+            if log_file:
+                out = stack.enter_context(Path(log_file).open("ab"))
+            child = self._start(request, stdout=out, stderr=out)
+        return child.number
+
+    def call_wait(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Wait for the end of a child; its exit status."""
+        child = self._child(request["child"])
+        rc = child.wait(float(request["timeout"]), stream)
+        if rc is None:
+            raise HostError(
+                f"child {child.number} ({' '.join(child.argv)!r}) runs still "
+                f"after {request['timeout']:g} s"
+            )
+        self._forget(child)
+        return rc
+
+    def call_kill(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """End a child and all that it started; one that has ended is no error."""
+        with self._lock:
+            child = self._children.get(request["child"])
+        if child is not None:
+            child.grace = float(request.get("grace", 0.0))
+            child.end()
+            self._forget(child)
+
+    def call_undo(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Undo the testbed (or join the undo that runs), its lines sent as they come."""
+        undoing = self._keeper.undoing
+        undoing.begin()
+        for line in undoing.lines():
+            protocol.send(stream, {"line": line})
+        undoing.finished.wait()
+        return list(undoing.left)
+
+    def end_children(self) -> list[str]:
+        """End all children; what did not go."""
+        left = []
+        with self._lock:
+            ending = list(self._children.values())
+        for child in ending:
+            try:
+                child.end()
+                self._forget(child)
+            except (HostError, OSError) as error:
+                left.append(f"{child.argv[0]}: {error}")
+        return left
+
+    def start_child(self, argv: Sequence[str], **more: Any) -> Child:
+        """Journal a child, then start it (by the main thread); ``more`` as children.start."""
+        keeper = self._keeper
+        mark = f"{keeper.directory.name}.{os.getpid()}.{os.urandom(6).hex()}"
+        entry = {"undo": "process", "mark": mark, "argv": list(argv)}
+        (number,) = self._record([entry])
+        child = keeper.on_main(lambda: children.start(argv, number=number, mark=mark, **more))
+        with self._lock:
+            self._children[number] = child
+        known = {"pid": child.pid, "started": child.started}
+        keeper.journal.append([{"note": {f"child-{number}": known}}])
+        if keeper.undoing.begun:  # it came too late for end_children
+            child.end()
+            raise HostError("the testbed is being undone: nothing new is started in it")
+        return child
+
+    def _start(self, request: Mapping[str, Any], **streams: Any) -> Child:
+        argv = [str(one) for one in request["argv"]]
+        return self.start_child(argv, env=request.get("env"), **streams)
+
+    def _forget(self, child: Child) -> None:
+        """A child that has ended: what it left behind goes too."""
+        if child.ended is None:
+            return
+        children.end_processes(child.pid, child.started, child.mark)
+        with self._lock:
+            self._children.pop(child.number, None)
+        self._keeper.journal.append([{"undone": child.number}])
+        self._entries.pop(child.number, None)
+
+    def _child(self, number: int) -> Child:
+        with self._lock:
+            child = self._children.get(number)
+        if child is None:
+            raise HostError(f"there is no child {number} (any more)")
+        return child
+
+    def _record(self, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+        numbers = self._keeper.journal.record(entries)
+        with self._lock:
+            self._entries.update(zip(numbers, entries, strict=True))
+        return numbers
+
+    def _entry(self, number: int) -> Mapping[str, Any] | None:
+        """An entry of the journal; None for one that has been reverted. Raises HostError."""
+        with self._lock:
+            entry = self._entries.get(number)
+        if entry is not None:
+            return entry
+        journal = Journal.read(self._keeper.directory)
+        for one in journal.entries:
+            if one["n"] == number:
+                return one
+        if number in journal.reverted:
+            return None
+        raise HostError(f"the journal has no entry {number}")
+
+    def _place_of_hubs(self) -> Place:
+        with self._hubs_lock:
+            if self._hubs is None:
+                child = self.start_child(("sleep", "infinity"), own_network=True)
+                self._hubs = Place(container=HUBS, pid=child.pid, started=child.started)
+            return self._hubs
+
+
+_MAKING = ("record", "apply", "run", "spawn", "keep", "capture_start")
+
+
+def _outputs(stack: ExitStack, log_file: str | None) -> tuple[IO[bytes], IO[bytes], int]:
+    """Where a child's output goes, and from which byte on it is this child's."""
+    if log_file is None:
+        out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))  # noqa: SIM115
+        return out, err, 0
+    both = stack.enter_context(Path(log_file).open("a+b"))  # noqa: SIM115
+    return both, both, os.fstat(both.fileno()).st_size
+
+
+def _read_back(file: IO[bytes], begin: int) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    if begin:
+        begin = max(begin, size - _LOG_TAIL)
+    file.seek(begin)
+    return file.read()
+
+
+def _hung_up(stream: socket.socket) -> bool:
+    try:
+        return stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

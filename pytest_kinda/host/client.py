@@ -1,0 +1,255 @@
+"""The client's side of the keeper: what build, testbed, plugin and command line use."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.errors import HostError
+from pytest_kinda.host import protocol
+from pytest_kinda.host.journal import Journal
+from pytest_kinda.jsonvalues import to_json
+from pytest_kinda.operations import Operation, Place, encode
+
+_START = 30.0  # seconds for a keeper to answer
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a child of the keeper ended. With a ``log`` both streams are in ``stdout``."""
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Keeper:
+    """A connection to the keeper of one testbed; threads may share it.
+
+    Made by :meth:`start` and :meth:`connect`. An *owner* holds a lease: when the last owner's
+    process is gone and the testbed is not kept, the keeper undoes it. All calls raise HostError.
+    """
+
+    def __init__(self, directory: Path, path: Path) -> None:
+        self.directory = directory
+        self._path = path
+        self._lease: socket.socket | None = None
+
+    @classmethod
+    def start(
+        cls,
+        directory: Path,
+        testbed: str,
+        *,
+        owner: bool = True,
+        undo_program: Sequence[str] = (),
+    ) -> Keeper:
+        """Start a keeper for a new testbed and wait until it answers.
+
+        ``undo_program`` takes the place of the real one (for tests).
+
+        >>> keeper = Keeper.start(directory, "t4f2")            # doctest: +SKIP
+        """
+        directory = Path(directory).resolve()
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        argv = [sys.executable, "-m", "pytest_kinda.host", str(directory)]
+        argv += ["--testbed", testbed] if testbed else []
+        argv += [f"--undo-program={one}" for one in undo_program]
+        package = Path(__file__).resolve().parents[2]
+        paths = dict.fromkeys(
+            [str(package), *(str(Path(one).resolve()) for one in sys.path if one)]
+        )
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                cwd=directory,
+                start_new_session=True,
+                timeout=_START,
+                check=False,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise HostError(f"the keeper of {directory} could not be started: {error}") from error
+        if done.returncode != 0:
+            said = done.stdout.decode(errors="replace").strip()
+            raise HostError(
+                f"the keeper of {directory} could not be started: {said}",
+                remedy=f"see {directory}/keeper.log",
+            )
+        return cls.connect(directory, owner=owner)
+
+    @classmethod
+    def connect(cls, directory: Path, *, owner: bool = False) -> Keeper:
+        """The keeper that serves a directory. Raises HostError if there is none (any more)."""
+        directory = Path(directory).resolve()
+        meta = Journal.read(directory).meta
+        if "socket" not in meta:
+            raise HostError(f"{directory}: its journal names no keeper")
+        keeper = cls(directory, Path(meta["socket"]))
+        if owner:
+            keeper.lease()
+        else:
+            keeper.hello()
+        return keeper
+
+    def lease(self) -> None:
+        """Become an owner; this process's end ends the lease, :meth:`release` too."""
+        if self._lease is None:
+            stream = self._open()
+            try:
+                protocol.send(stream, {"call": "lease"})
+                answer = protocol.receive(stream)
+            except OSError as error:
+                stream.close()
+                raise self._gone(error) from error
+            if answer is None or "error" in answer:
+                stream.close()
+                raise protocol.raised((answer or {}).get("error", {"message": "no answer"}))
+            self._lease = stream
+
+    def release(self) -> None:
+        """Be no owner any more; if it was the last one, the undo starts."""
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
+
+    def hello(self) -> Mapping[str, Any]:
+        """Facts of the keeper: ``pid``, ``kept``, number of ``children``."""
+        return dict(self._call("hello"))
+
+    def record(self, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+        """Journal how to undo what is about to be made (one sync); the entries' numbers.
+
+        An entry has an ``undo`` (what kind of thing) and what its undo needs to know.
+        """
+        return tuple(self._call("record", entries=list(entries)))
+
+    def undone(self, numbers: Sequence[int]) -> None:
+        """Journal that these entries need no undo any more."""
+        self._call("undone", numbers=list(numbers))
+
+    def note(self, **facts: Any) -> None:
+        """Journal facts of the testbed; later ones win."""
+        self._call("note", facts=facts)
+
+    def apply(
+        self, operations: Sequence[Operation], places: Mapping[str, Place]
+    ) -> tuple[int, ...]:
+        """Journal operations' undo and carry them out; the journal's numbers, for :meth:`revert`.
+
+        Operations without an undo of their own have no number. Raises HostError that names the
+        operation, GoneError where its place is gone.
+        """
+        return tuple(
+            self._call(
+                "apply",
+                operations=[encode(one) for one in operations],
+                places={name: to_json(one) for name, one in places.items()},
+            )
+        )
+
+    def revert(self, sequence_numbers: Sequence[int]) -> None:
+        """Undo operations of :meth:`apply`, newest first; goes on past errors, raises the first."""
+        self._call("revert", numbers=list(sequence_numbers))
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        log: Path | None = None,
+    ) -> Finished:
+        """Run a program as a child of the keeper, in a session of its own, to its end.
+
+        ``env`` is added to the keeper's environment. With ``log`` both outputs go to that file as
+        they come. After ``timeout`` seconds, or when this client is gone, it is killed with all
+        that it started. A status other than 0 is no error here.
+        """
+        found = self._call(
+            "run",
+            argv=list(argv),
+            env=dict(env or {}),
+            stdin=protocol.pack(stdin),
+            timeout=timeout,
+            log=str(log.resolve()) if log else None,
+        )
+        return Finished(
+            found["rc"], protocol.unpack(found["stdout"]), protocol.unpack(found["stderr"])
+        )
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> int:
+        """Start a program that runs on; the child's number, for :meth:`wait` and :meth:`kill`."""
+        where = str(log.resolve()) if log else None
+        return int(self._call("spawn", argv=list(argv), env=dict(env or {}), log=where))
+
+    def wait(self, child: int, timeout: float = 60.0) -> int:
+        """The exit status of a child (negative: the signal). Raises HostError after ``timeout``."""
+        return int(self._call("wait", child=child, timeout=timeout))
+
+    def kill(self, child: int, *, grace: float = 0.0) -> None:
+        """End a child and all that it started: SIGTERM, ``grace`` seconds, SIGKILL."""
+        self._call("kill", child=child, grace=grace)
+
+    def keep(self, keep: bool) -> None:
+        """Whether the testbed outlives its owners. Only for one that is complete."""
+        self._call("keep", keep=keep)
+
+    def undo(self, on_line: Callable[[str], None] = lambda line: None) -> tuple[str, ...]:
+        """Undo the testbed; what could not be removed. ``on_line`` sees the progress.
+
+        The keeper ends afterwards.
+        """
+        left = tuple(self._call("undo", on_line))
+        self.release()
+        return left
+
+    def _call(
+        self, call: str, on_line: Callable[[str], None] | None = None, **arguments: Any
+    ) -> Any:
+        with self._open() as stream:
+            try:
+                protocol.send(stream, {"call": call, **arguments})
+                while (answer := protocol.receive(stream)) is not None:
+                    if "line" in answer:
+                        if on_line is not None:
+                            on_line(answer["line"])
+                    elif "error" in answer:
+                        raise protocol.raised(answer["error"])
+                    else:
+                        return answer.get("ok")
+            except OSError as error:
+                raise self._gone(error) from error
+        raise self._gone(None)
+
+    def _open(self) -> socket.socket:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            stream.connect(str(self._path))
+        except OSError as error:
+            stream.close()
+            raise self._gone(error) from error
+        return stream
+
+    def _gone(self, error: OSError | None) -> HostError:
+        why = f" ({error.strerror})" if error and error.strerror else ""
+        return HostError(
+            f"the keeper of {self.directory} is gone{why}",
+            remedy=f"kinda clean {self.directory.name}",
+        )
