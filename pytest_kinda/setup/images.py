@@ -45,10 +45,11 @@ def image(name: Name) -> str:
 
 @dataclass(frozen=True)
 class Local:
-    """What the engine says of an image: the hash of its recipe and where its parts came from."""
+    """What the engine says of an image: its recipe's hash, where its parts came from, its id."""
 
     recipe: str
     origin: str
+    id: str = ""
 
 
 def local_images() -> dict[str, Local]:
@@ -61,7 +62,9 @@ def local_images() -> dict[str, Local]:
     for one in engine.ask(f"/images/json?filters={filters}") or ():
         labels = one.get("Labels") or {}
         for tag in one.get("RepoTags") or ():
-            found[tag] = Local(labels.get(RECIPE_LABEL, ""), labels.get(ORIGIN_LABEL, ""))
+            found[tag] = Local(
+                labels.get(RECIPE_LABEL, ""), labels.get(ORIGIN_LABEL, ""), str(one.get("Id", ""))
+            )
     return found
 
 

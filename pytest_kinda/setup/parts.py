@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import images, registry
+from pytest_kinda.setup import images, registry, workshop
 from pytest_kinda.setup.steps import Found, Policy, Report
 
 
@@ -84,6 +84,14 @@ class ImageStep:
 
         :raises SetupError: the forced origin does not give it, or neither does.
         """
+        before = images.local_images().get(images.image(self.recipe.name))
+        self._make(report)
+        after = images.local_images().get(images.image(self.recipe.name))
+        if before is not None and after is not None and before.id != after.id:
+            # Hundreds of megabytes without a name; one that a testbed runs on stays until then.
+            workshop.remove_image(before.id)
+
+    def _make(self, report: Report) -> None:
         if self.use_official():
             try:
                 self.recipe.pull(report)

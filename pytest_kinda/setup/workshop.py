@@ -192,18 +192,23 @@ def import_tree(
         raise SetupError(f"the engine refused a root file system as {reference}: {answer}")
 
 
-def remove_image(reference: str) -> None:
-    """Remove an image's name; a missing one is fine."""
+def remove_image(reference: str) -> bool:
+    """Remove an image by its name or id; False when it stays because a container uses it."""
     import docker
     import docker.errors
 
     client = docker.from_env()
     try:
-        client.images.remove(reference, force=True)
+        client.images.remove(reference)
     except docker.errors.ImageNotFound:
-        pass
+        return True
+    except docker.errors.APIError as error:
+        if error.status_code == 409:
+            return False
+        raise
     finally:
         client.close()
+    return True
 
 
 def copy_out(reference: str, path: str, target: Path) -> None:
