@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,8 @@ from pytest_kinda.build.apiserver import ApiReader
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.errors import HostError
-from pytest_kinda.plan.values import NodePlan, Plan
+from pytest_kinda.plan.tunnels import tunnel_address
+from pytest_kinda.plan.values import Plan
 
 READY_LIMIT = 240.0
 _REACH_LIMIT = 30.0
@@ -114,19 +114,10 @@ def ping_targets(plan: Plan) -> dict[str, list[str]]:
     for node in plan.kubernetes_nodes:
         some = [node.endpoint] if node.endpoint else []
         if some and plan.tunnel is not None and plan.tunnel.driver != "none":
-            some += pod_gateway(node)
+            some += [tunnel_address(one) for one in node.pod_cidrs]
         if some:
             found[node.name] = some
     return found
-
-
-def pod_gateway(node: NodePlan) -> list[str]:
-    """The first IPv4 address of a node's pod network, which its GRE device holds."""
-    for cidr in node.pod_cidrs:
-        network = ipaddress.ip_network(cidr)
-        if network.version == 4:
-            return [str(network[1])]
-    return []
 
 
 def unanswered(container: str, name: str, addresses: Sequence[str]) -> list[str]:

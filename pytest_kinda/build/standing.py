@@ -27,8 +27,8 @@ class Standing:
 
     id: str
     directory: Path
-    plan: Plan
-    places: dict[str, Place]
+    plan: Plan = field(repr=False)
+    places: dict[str, Place] = field(repr=False)
     containers: dict[str, str]
     kubeconfig: Path | None
     connect: Callable[[], KeeperClient] = field(repr=False)

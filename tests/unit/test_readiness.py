@@ -51,4 +51,4 @@ def test_a_node_answers_on_its_endpoint_and_its_gre_device() -> None:
         NodePlan("r1", "r", "device", "r1", endpoint="10.9.0.2"),
     )
     plan = Plan("t", "s", PlanOptions(), nodes, (), (), tunnel=TunnelPlan("gre", 1476))
-    assert ping_targets(plan) == {"c1": ["10.9.0.1", "10.244.0.1"]}
+    assert ping_targets(plan) == {"c1": ["10.9.0.1", "10.244.0.254"]}

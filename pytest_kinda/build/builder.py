@@ -1,0 +1,282 @@
+"""Carry a plan out: the network and the cluster side by side, then what joins them.
+
+Whatever fails, everything that was made is undone before the error is raised; the logs stay.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.build import readiness
+from pytest_kinda.build.devices import start_devices
+from pytest_kinda.build.directories import logs_directory, new_testbed_directory
+from pytest_kinda.build.engine import Deployed, NetworkEngine
+from pytest_kinda.build.execution import ContainerExecution
+from pytest_kinda.build.kathara import KatharaEngine
+from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.build.kind import KindRun, cluster_name, make_network
+from pytest_kinda.build.nodes import NodeWatch
+from pytest_kinda.build.progress import Progress, Silent
+from pytest_kinda.build.progress import step as report_step
+from pytest_kinda.build.standing import Standing
+from pytest_kinda.errors import BuildError, KindaError, UndoError
+from pytest_kinda.host.client import Keeper
+from pytest_kinda.jsonvalues import to_json
+from pytest_kinda.operations import Operation, Place
+from pytest_kinda.plan import (
+    cni_operations,
+    configure_operations,
+    tunnel_operations,
+    wire_operations,
+)
+from pytest_kinda.plan.values import Plan
+
+
+def build(
+    plan: Plan,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+    directory: Path | None = None,
+    keep: bool = False,
+) -> Standing:
+    """Build what a plan says, and return it when a packet has crossed between all its nodes.
+
+    ``name`` is the testbed's id (default: six random hex digits), ``directory`` the directory that
+    its own directory is made in. With ``keep`` it outlives this process. Raises BuildError after
+    everything that was made has been removed; its message says where the logs are. Ctrl-C undoes
+    too, then goes on as KeyboardInterrupt.
+
+    Example:
+        ``standing = build(plan(topology, options, facts()), progress=Lines())``
+    """
+    testbed = name or secrets.token_hex(3)
+    reporter = progress or Silent()
+    home = new_testbed_directory(testbed, directory)
+    try:
+        (home / "plan.json").write_text(json.dumps(to_json(plan)))
+        keeper: KeeperClient = Keeper.start(home, testbed, owner=True)
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    builder = _Builder(plan, testbed, home, keeper, reporter)
+    try:
+        standing = builder.run()
+        if keep:
+            keeper.keep(True)
+        return standing
+    except Exception as error:
+        raise _undone(builder, error) from error
+    except BaseException as error:
+        _undone(builder, error)
+        raise
+
+
+class _Builder:
+    def __init__(
+        self, plan: Plan, testbed: str, home: Path, keeper: KeeperClient, progress: Progress
+    ) -> None:
+        self.plan = plan
+        self.testbed = testbed
+        self.home = home
+        self.keeper = keeper
+        self.progress = progress
+        self.engine: NetworkEngine = KatharaEngine()
+        self.places: dict[str, Place] = {}
+        self.containers: dict[str, str] = {}
+        self.kind: KindRun | None = None
+        self.watch: NodeWatch | None = None
+        self.pool = ThreadPoolExecutor(4, "build")
+
+    def run(self) -> Standing:
+        self.keeper.note(
+            state="building", topology=self.plan.topology, signature=self.plan.signature
+        )
+        network = self.pool.submit(self._network)
+        cluster: Future[None] | None = None
+        begun: list[Future[Any]] = [network]
+        if self.plan.cluster is not None:
+            watch = self._begin_cluster()
+            cluster = self.pool.submit(self._cluster)
+            begun.append(watch.started)
+        _await(begun, watching=[cluster] if cluster else [])
+        deployed = network.result()
+        self._join(deployed)
+        if cluster is not None:
+            _await([cluster])
+            self._await_ready()
+        self.pool.shutdown()
+        return self._complete()
+
+    def _network(self) -> Deployed:
+        if not self.plan.devices:
+            return Deployed()
+        with _step(self.progress, f"network ({len(self.plan.devices)} devices)"):
+            return self.engine.deploy(self.plan, self.testbed, self.keeper)
+
+    def _begin_cluster(self) -> NodeWatch:
+        with _step(self.progress, "Docker network"):
+            self._use(make_network(self.keeper, self.plan, self.testbed))
+            self.watch = NodeWatch(self.keeper, self.plan, cluster_name(self.testbed))
+            self.watch.start()
+            self.kind = KindRun(self.keeper, self.plan, self.testbed, self.home)
+            return self.watch
+
+    def _use(self, plan: Plan) -> None:
+        """Go on with a plan that differs in what the machine gave."""
+        if plan != self.plan:
+            self.plan = plan
+            (self.home / "plan.json").write_text(json.dumps(to_json(plan)))
+
+    def _cluster(self) -> None:
+        assert self.kind is not None
+        with _step(self.progress, f"kind cluster ({len(self.plan.kubernetes_nodes)} nodes)"):
+            self.kind.start()
+            self.kind.finish()
+
+    def _join(self, deployed: Deployed) -> None:
+        """Everything between the two halves; the kind cluster may still be coming up."""
+        self.containers |= deployed.containers
+        self.places |= deployed.places
+        if self.watch is not None:
+            self.watch.join()
+            self.containers |= self.watch.containers
+            self.places |= self.watch.places
+        with _step(self.progress, "wiring"):
+            operations: list[Operation] = list(
+                wire_operations(self.plan, deployed.bridges, self.testbed)
+            )
+            for node in self.plan.nodes:
+                operations += configure_operations(self.plan, node)
+            self.keeper.apply(operations, self.places)
+        if self.plan.devices:
+            with _step(self.progress, "devices"):
+                start_devices(self.plan.devices, self.containers, kathara=True)
+        if self.plan.cluster is not None and self.plan.cluster.cni != "none":
+            with _step(self.progress, "tunnels and CNI"):
+                self.keeper.apply(self._pod_network(), self.places)
+
+    def _pod_network(self) -> list[Operation]:
+        found: list[Operation] = []
+        for node in self.plan.kubernetes_nodes:
+            found += tunnel_operations(self.plan, node)
+        # The conflist comes last: with it a node turns Ready and starts pods.
+        for node in self.plan.kubernetes_nodes:
+            found += cni_operations(self.plan, node)
+        return found
+
+    def _await_ready(self) -> None:
+        assert self.kind is not None
+        with _step(self.progress, "nodes and system pods"):
+            readiness.await_cluster(self.plan, self.kind.kubeconfig)
+        with _step(self.progress, "packets between all nodes"):
+            readiness.await_reachability(self.plan, self.containers)
+
+    def _complete(self) -> Standing:
+        kubeconfig = self.kind.kubeconfig if self.kind is not None else None
+        self.keeper.note(
+            state="complete",
+            containers=dict(self.containers),
+            places={name: to_json(place) for name, place in self.places.items()},
+            kubeconfig=str(kubeconfig) if kubeconfig else None,
+        )
+        return Standing(
+            self.testbed,
+            self.home,
+            self.plan,
+            self.places,
+            self.containers,
+            kubeconfig,
+            connect=partial(Keeper.connect, self.home),
+            _keeper=self.keeper,
+        )
+
+    def give_up(self, why: BaseException) -> None:
+        """End what still runs, so that nothing is made while the undo looks."""
+        if self.watch is not None:
+            self.watch.stop(why)
+        if self.kind is not None:
+            try:
+                self.kind.kill()
+            except KindaError as error:
+                self.progress.info(f"kind could not be ended by name: {error.message}")
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        if self.watch is not None:
+            self.watch.join()
+
+    def collect(self) -> None:
+        """Put the nodes' own logs beside ours, as far as there are any."""
+        if self.watch is None:
+            return
+        for name, container in self.watch.containers.items():
+            argv = ["journalctl", "--no-pager", "-n", "200", "-u", "kubelet", "-u", "containerd"]
+            try:
+                finished = ContainerExecution(container, name).run(argv, timeout=10)
+            except KindaError:
+                continue
+            (self.home / f"{name}.log").write_bytes(finished.stdout + finished.stderr)
+
+
+def _undone(builder: _Builder, error: BaseException) -> BuildError:
+    """Undo a build that failed; the error that says so."""
+    builder.give_up(error)
+    builder.collect()
+    logs = _save_logs(builder.home, builder.testbed)
+    try:
+        with report_step(builder.progress, "undo"):
+            left = builder.keeper.undo(lambda line: None)
+    except KindaError as trouble:
+        left = (trouble.message,)
+    failure = error if isinstance(error, KindaError) else BuildError("build", repr(error))
+    remedies = [failure.remedy, f"the logs are in {logs}" if logs else ""]
+    cause = failure.cause if isinstance(failure, BuildError) else failure.message
+    if left:
+        cause += "\n" + UndoError(builder.testbed, left).message
+        remedies.append(f"kinda clean {builder.testbed}")
+    step = failure.step if isinstance(failure, BuildError) else "build"
+    return BuildError(step, cause, remedy="; ".join(one for one in remedies if one))
+
+
+def _save_logs(home: Path, testbed: str) -> Path | None:
+    """Copy the logs to where they outlive the testbed's directory."""
+    found = [one for one in (*home.glob("*.log"), home / "journal.jsonl") if one.is_file()]
+    if not found:
+        return None
+    target = logs_directory(testbed)
+    for one in found:
+        shutil.copy(one, target / one.name)
+    return target
+
+
+@contextmanager
+def _step(progress: Progress, name: str) -> Iterator[None]:
+    """A step of the build: reported, and its errors become a BuildError that names it."""
+    with report_step(progress, name):
+        try:
+            yield
+        except BuildError:
+            raise
+        except KindaError as error:
+            raise BuildError(name, error.message, remedy=error.remedy) from error
+        except Exception as error:
+            raise BuildError(name, f"{type(error).__name__}: {error}") from error
+
+
+def _await(wanted: list[Future[Any]], watching: list[Future[Any]] | None = None) -> None:
+    """Wait for all of ``wanted``; the first failure among these and ``watching`` is raised."""
+    pending = set(wanted)
+    others = set(watching or ())
+    while pending:
+        done, _ = wait(pending | others, return_when=FIRST_COMPLETED)
+        for one in done:
+            one.result()
+        pending -= done
+        others -= done

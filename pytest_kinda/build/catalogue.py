@@ -1,0 +1,112 @@
+"""The testbeds that this user has, as their directories say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_kinda.build.directories import find_testbed_directory, testbeds_directory
+from pytest_kinda.build.standing import Standing
+from pytest_kinda.errors import HostError, KindaError
+from pytest_kinda.host.client import Keeper
+from pytest_kinda.host.journal import Journal
+from pytest_kinda.jsonvalues import from_json
+from pytest_kinda.operations import Place
+from pytest_kinda.plan.values import Plan
+
+State = Literal["building", "complete", "abandoned"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """One testbed: ``abandoned`` means that its keeper is gone and ``kinda clean`` is due."""
+
+    id: str
+    directory: Path
+    topology: str
+    signature: str
+    state: State
+
+
+def testbeds() -> list[Known]:
+    """All testbeds of this user, by id."""
+    found = []
+    for directory in sorted(testbeds_directory().iterdir()):
+        if not directory.is_dir():
+            continue
+        notes = _notes(directory)
+        state: State = "complete" if notes.get("state") == "complete" else "building"
+        if not _keeper_answers(directory):
+            state = "abandoned"
+        found.append(
+            Known(
+                directory.name,
+                directory,
+                str(notes.get("topology", "")),
+                str(notes.get("signature", "")),
+                state,
+            )
+        )
+    return found
+
+
+def open_standing(name: str | Path, *, owner: bool = False) -> Standing:
+    """A testbed that another process built, by its id or directory.
+
+    As ``owner`` this process keeps it alive. Raises KindaError for one that is unknown or not
+    complete, HostError where its keeper is gone.
+    """
+    directory = find_testbed_directory(name)
+    journal = Journal.read(directory)
+    if journal.notes.get("state") != "complete":
+        raise KindaError(
+            f"testbed {directory.name} is not complete: its build is under way, or was broken off",
+            remedy=f"kinda clean {directory.name}",
+        )
+    kubeconfig = journal.notes.get("kubeconfig")
+    return Standing(
+        directory.name,
+        directory,
+        read_plan(directory),
+        places_from_notes(journal.notes),
+        dict(journal.notes["containers"]),
+        Path(kubeconfig) if kubeconfig else None,
+        connect=partial(Keeper.connect, directory, owner=owner),
+    )
+
+
+def read_plan(directory: Path) -> Plan:
+    """The plan of a testbed. Raises KindaError where it cannot be read."""
+    try:
+        data = json.loads((directory / "plan.json").read_text())
+        plan: Plan = from_json(Plan, data)
+    except (OSError, ValueError, TypeError) as error:
+        raise KindaError(
+            f"{directory / 'plan.json'}: no plan of this version: {error}",
+            remedy=f"kinda clean {directory.name}",
+        ) from error
+    return plan
+
+
+def places_from_notes(notes: Mapping[str, Any]) -> dict[str, Place]:
+    """The places as the journal's last note has them. Raises ValueError."""
+    return {name: from_json(Place, one) for name, one in notes.get("places", {}).items()}
+
+
+def _notes(directory: Path) -> Mapping[str, Any]:
+    try:
+        return Journal.read(directory).notes
+    except HostError:
+        return {}
+
+
+def _keeper_answers(directory: Path) -> bool:
+    try:
+        Keeper.connect(directory)
+    except HostError:
+        return False
+    return True

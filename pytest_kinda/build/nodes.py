@@ -1,0 +1,114 @@
+"""The cluster's node containers, seen and prepared the moment Docker starts them.
+
+A node's address must be there before its kubelet asks for it, and the API server's pod copies its
+node's /etc/hosts when it starts: both within the first seconds of ``kind create cluster``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+
+from pytest_kinda.build.engine_api import Events, containers_of, inspect, place_of
+from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.build.kind import CLUSTER_LABEL, container_names
+from pytest_kinda.errors import BuildError
+from pytest_kinda.operations import AppendLines, Operation, Place
+from pytest_kinda.plan import start_operations
+from pytest_kinda.plan.values import Plan
+
+STEP = "node containers"
+
+
+class NodeWatch:
+    """Prepares each node container at its start event; ``started`` is done when all are.
+
+    ``places`` and ``containers`` (ids) fill up by declared name.
+    """
+
+    def __init__(self, keeper: KeeperClient, plan: Plan, cluster: str) -> None:
+        self.keeper = keeper
+        self.plan = plan
+        self.cluster = cluster
+        self.names = container_names(plan, cluster)
+        self.places: dict[str, Place] = {}
+        self.containers: dict[str, str] = {}
+        self.started: Future[None] = Future()
+        self._addresses: dict[str, str] = {}
+        self._told: dict[str, set[str]] = {}
+        self._events = Events(
+            type=["container"], event=["start"], label=[f"{CLUSTER_LABEL}={cluster}"]
+        )
+        self._thread = threading.Thread(target=self._watch, name="node-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the events since the object was made count."""
+        self._thread.start()
+
+    def stop(self, why: BaseException | None = None) -> None:
+        """End the watch; whoever still waits for ``started`` is told ``why``."""
+        self._events.close()
+        if not self.started.done():
+            self.started.set_exception(why or BuildError(STEP, "the build was given up"))
+
+    def join(self) -> None:
+        """Wait until nothing more is done for a node."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout=30)
+
+    def _watch(self) -> None:
+        try:
+            for event in self._events:
+                name = self.names.get(event["Actor"]["Attributes"]["name"])
+                if name is not None:
+                    self._prepare(name, event["Actor"]["ID"])
+                if len(self.places) == len(self.names):
+                    self.started.set_result(None)
+                    return
+        except BaseException as error:
+            if not self.started.done():
+                self.started.set_exception(error)
+        finally:
+            self._events.close()
+
+    def _prepare(self, name: str, container: str) -> None:
+        self.places[name] = place_of(container)
+        self.containers[name] = container
+        networks = inspect(container)["NetworkSettings"]["Networks"]
+        self._addresses[name] = networks[self.cluster]["IPAddress"]
+        operations: list[Operation] = list(start_operations(self.plan, self.plan.node(name)))
+        self.keeper.apply([*operations, *self._hosts_lines()], dict(self.places))
+
+    def _hosts_lines(self) -> list[Operation]:
+        """What the control planes that run have not been told yet of the nodes that run."""
+        found: list[Operation] = []
+        for node in self.plan.kubernetes_nodes:
+            if node.role != "control-plane" or node.name not in self.places:
+                continue
+            told = self._told.setdefault(node.name, set())
+            lines = hosts_lines(self._addresses, told)
+            if lines:
+                found.append(AppendLines(node.name, "/etc/hosts", lines))
+            told.update(self._addresses)
+        return found
+
+
+def hosts_lines(addresses: Mapping[str, str], told: set[str]) -> tuple[str, ...]:
+    """Lines for /etc/hosts that lead a node's name to its Docker address.
+
+    >>> hosts_lines({"w1": "172.30.0.3", "w2": "172.30.0.4"}, {"w2"})
+    ('172.30.0.3 w1',)
+    """
+    return tuple(f"{address} {name}" for name, address in addresses.items() if name not in told)
+
+
+def running_nodes(plan: Plan, cluster: str) -> dict[str, str]:
+    """The ids of the cluster's containers by declared node name, from Docker's listing."""
+    names = container_names(plan, cluster)
+    found = {}
+    for one in containers_of(f"{CLUSTER_LABEL}={cluster}"):
+        name = names.get(one["Names"][0].lstrip("/"))
+        if name is not None:
+            found[name] = one["Id"]
+    return found
