@@ -147,5 +147,9 @@ def _port(text: str) -> dict[str, Any]:
     return found
 
 
+# libyaml's where it is there: a plan of a thousand nodes holds a thousand patches
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
 def _yaml(data: Any) -> str:
-    return str(yaml.safe_dump(data, sort_keys=False))
+    return str(yaml.dump(data, Dumper=_DUMPER, sort_keys=False))

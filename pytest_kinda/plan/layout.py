@@ -60,21 +60,24 @@ class Layout:
     segment_of: dict[str, Segment]
 
 
-class _Union:
+class Union:
     """Union-find over names; the smallest index of a set stands for it."""
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
 
     def find(self, name: str) -> str:
+        """The name that stands for the set of this one."""
         root = name
-        while self._parent.get(root, root) != root:
-            root = self._parent[root]
-        while self._parent.get(name, name) != root:
-            self._parent[name], name = root, self._parent[name]
+        while (above := self._parent.get(root, root)) != root:
+            root = above
+        while name != root:
+            above = self._parent.get(name, root)
+            self._parent[name], name = root, above
         return root
 
     def join(self, names: Iterable[str]) -> None:
+        """Make one set of the sets of these names."""
         roots = [self.find(one) for one in names]
         for one in roots[1:]:
             self._parent[self.find(one)] = self.find(roots[0])
@@ -84,7 +87,7 @@ def lay_out(topology: Topology) -> Layout:
     """The segments, interfaces and broadcast domains of a topology."""
     nodes = {one.name: one for one in topology.nodes}
     roles: dict[str, str] = {name: forwarding(one) for name, one in nodes.items()}
-    hubs = _Union()
+    hubs = Union()
     for link in topology.links:
         if roles[link.a] == roles[link.b] == "hub":
             hubs.join(link.ends)
@@ -121,7 +124,7 @@ def lay_out(topology: Topology) -> Layout:
 
 
 def _domains(segments: dict[str, Segment], roles: dict[str, str]) -> list[Domain]:
-    switched = _Union()
+    switched = Union()
     for key, segment in segments.items():
         switches = [f"switch {one.node}" for one in segment.ports if roles[one.node] == "switch"]
         switched.join([key, *switches])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
+import ipaddress
 from collections import Counter
+from collections.abc import Iterator
+from typing import cast
 
 from pytest_kinda.errors import PlanError, Problem
 from pytest_kinda.plan import cluster as clusters
@@ -35,7 +40,7 @@ from pytest_kinda.plan.values import (
     SegmentPlan,
     TunnelPlan,
 )
-from pytest_kinda.topology import KubernetesNode, Node, Topology
+from pytest_kinda.topology import KubernetesNode, Node, Topology, forwarding
 
 _KUBERNETES_SYSCTLS = {
     # replies may come in by another interface than they would leave by
@@ -53,12 +58,15 @@ def plan(
 
     Equal arguments give an equal plan. Raises PlanError with all that cannot be carried out.
     """
-    options = options or PlanOptions()
-    facts = facts or HostFacts()
+    with _collector_paused():
+        return _plan(topology, options or PlanOptions(), facts or HostFacts())
+
+
+def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     problems = pool_problems(options, facts, _declared_networks(topology))
     problems += shape_problems(topology.links, facts)
     for one in topology.nodes:
-        if not isinstance(one, (KubernetesNode, DeviceKind)) and _role(one) != "hub":
+        if not _has_machine(one) and forwarding(one) != "hub":
             problems.append(
                 Problem(one.where, "kind", type(one).__name__, "a kind with specification()")
             )
@@ -88,13 +96,23 @@ def plan(
     )
 
 
-def _role(node: Node) -> str:
-    return str(getattr(node, "forwarding", "end"))
+def _has_machine(node: Node) -> bool:
+    return isinstance(node, KubernetesNode) or callable(getattr(node, "specification", None))
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A plan is many small values without a circle: looking for some takes half of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _declared_networks(topology: Topology) -> dict[str, list[Network]]:
-    import ipaddress
-
     found: dict[str, list[Network]] = {}
     for link in topology.links:
         for value in (link.ipv4, link.ipv6):
@@ -156,10 +174,9 @@ def _nodes(
                 )
             )
             continue
-        assert isinstance(one, DeviceKind)
         peers = dict.fromkeys(peer for each in interfaces[name] for peer in each.peers)
         context = DeviceContext(name, interfaces[name], node_routes[name], (), tuple(peers))
-        device, sysctls = _split_sysctls(one.specification(context))
+        device, sysctls = _split_sysctls(cast("DeviceKind", one).specification(context))
         found.append(
             NodePlan(
                 name=name,

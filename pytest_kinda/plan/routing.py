@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_kinda.errors import Problem
 from pytest_kinda.operations import Hop
 from pytest_kinda.plan.addressing import Addresses, Group
-from pytest_kinda.plan.layout import Layout
+from pytest_kinda.plan.layout import Layout, Union
 from pytest_kinda.plan.values import RoutePlan
 from pytest_kinda.topology import KubernetesNode, has_static_routes
 
@@ -164,10 +164,11 @@ def _group_routes(
         hops: list[Hop] = []
         for neighbour, each in ways.items():
             far = distance.get(neighbour, unreached)
+            if far > nearest or far == unreached:
+                continue
             if far < nearest:
-                nearest, hops = far, list(each)
-            elif far == nearest and far != unreached:
-                hops += each
+                nearest, hops = far, []
+            hops += each
         if not hops:
             continue
         mine = connected[name]
@@ -178,23 +179,17 @@ def _group_routes(
 
 def path_problems(layout: Layout) -> list[Problem]:
     """Pairs of Kubernetes nodes that no path joins; a node that is not a router ends a path."""
-    island: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while island.get(name, name) != name:
-            name = island[name]
-        return name
-
+    islands = Union()
     touched: dict[str, set[str]] = {}
     for index, domain in enumerate(layout.domains):
         own = f"domain {index}"
         for port in domain.ports:
             if layout.roles[port.node] == "router":
-                island[find(port.node)] = find(own)
+                islands.join((own, port.node))
             else:
                 touched.setdefault(port.node, set()).add(own)
     reach = {
-        name: frozenset(find(one) for one in touched[name])
+        name: frozenset(islands.find(one) for one in touched[name])
         for name, node in layout.nodes.items()
         if isinstance(node, KubernetesNode) and name in touched
     }

@@ -104,9 +104,11 @@ class Node:
 
 def forwarding(node: Node) -> ForwardingRole:
     """What the node does with other nodes' packets; ``end`` where it does not say."""
-    return node.forwarding if isinstance(node, Forwarding) else "end"
+    # not isinstance with the protocol: that is a hundred times as slow, for each of 1,000 nodes
+    role: ForwardingRole = getattr(node, "forwarding", "end")
+    return role
 
 
 def has_static_routes(node: Node) -> bool:
     """Whether the plan computes the node's routes; yes where it does not say."""
-    return node.static_routes if isinstance(node, StaticRouting) else True
+    return bool(getattr(node, "static_routes", True))

@@ -129,6 +129,9 @@ class Topology:
         names = [one.name for one in nodes]
         yield from _duplicates(where, "nodes", names)
         yield from _duplicates(where, "links", [one.name for one in links])
+        for one in links:
+            if one.name in names:
+                yield Problem(one.where, "name", repr(one.name), "a name that no node has")
         known = {one.name: one for one in nodes}
         for link in links:
             yield from link.problems()
