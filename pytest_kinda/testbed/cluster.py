@@ -65,11 +65,14 @@ class Cluster:
 
         Within a test it is the test's own, made when it is first asked for.
         """
-        if self._pending:
-            name, self._pending = self._pending, ""
-            self.create_namespace(name)
-            self._namespace = name
-        return self._namespace
+        return self.current_namespace()
+
+    def current_namespace(self, *, make: bool = True) -> str:
+        """``namespace``; with ``make=False`` one that nothing has needed yet is not made."""
+        if self._pending and make:
+            self.create_namespace(self._pending)
+            self._namespace, self._pending = self._pending, ""
+        return self._pending or self._namespace
 
     def begin_namespace(self, name: str) -> None:
         """From now on use this namespace; it is made when something first needs it."""

@@ -20,8 +20,27 @@ def _program() -> str:
     return program("kubectl")
 
 
+_READS = frozenset(
+    [
+        "api-resources",
+        "api-versions",
+        "auth",
+        "cluster-info",
+        "config",
+        "describe",
+        "events",
+        "explain",
+        "get",
+        "logs",
+        "top",
+        "version",
+        "wait",
+    ]
+)
+
+
 class Kubectl:
-    """Runs kubectl. ``namespace()`` is the one that commands without ``-n`` act in.
+    """Runs kubectl. ``namespace(reads)`` is the one that commands without ``-n`` act in.
 
     ~/.kube/config is neither read nor written. Example::
 
@@ -32,7 +51,7 @@ class Kubectl:
     def __init__(
         self,
         kubeconfig: Path,
-        namespace: Callable[[], str] = lambda: "default",
+        namespace: Callable[[bool], str] = lambda reads: "default",
         program: Callable[[], str] = _program,
     ) -> None:
         self._kubeconfig = kubeconfig
@@ -40,9 +59,9 @@ class Kubectl:
         self._program = program
         self._configured: dict[str, Path] = {}
 
-    def _config(self) -> Path:
+    def _config(self, verb: str = "") -> Path:
         """A kubeconfig whose context has the namespace: ``--namespace`` would refuse manifests."""
-        namespace = self._namespace()
+        namespace = self._namespace(verb in _READS)
         if namespace in ("", "default"):
             return self._kubeconfig
         if namespace not in self._configured:
@@ -56,9 +75,12 @@ class Kubectl:
             self._configured[namespace] = path
         return self._configured[namespace]
 
-    def environment(self) -> dict[str, str]:
-        """The environment that kubectl, helm and the like need to act on this cluster."""
-        return {**os.environ, "KUBECONFIG": str(self._config())}
+    def environment(self, verb: str = "") -> dict[str, str]:
+        """The environment that kubectl, helm and the like need to act on this cluster.
+
+        A kubectl ``verb`` that only reads needs no namespace to be made first.
+        """
+        return {**os.environ, "KUBECONFIG": str(self._config(verb))}
 
     def command(self, *argv: str) -> list[str]:
         """The whole command line of a kubectl call. Raises SetupError where there is no kubectl."""
@@ -81,7 +103,7 @@ class Kubectl:
                 input=data,
                 capture_output=True,
                 timeout=timeout,
-                env=self.environment(),
+                env=self.environment(argv[0] if argv else ""),
                 check=False,
             )
         except subprocess.TimeoutExpired as error:

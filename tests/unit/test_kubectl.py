@@ -30,7 +30,7 @@ def telling(tmp_path, script):
 def test_it_runs_on_the_testbeds_kubeconfig_and_namespace(tmp_path, kubeconfig):
     space = ["default"]
     kubectl = Kubectl(
-        kubeconfig, lambda: space[0], telling(tmp_path, 'cat "$KUBECONFIG"; echo "# $*"')
+        kubeconfig, lambda reads: space[0], telling(tmp_path, 'cat "$KUBECONFIG"; echo "# $*"')
     )
     assert yaml.safe_load(kubectl("get", "pods").stdout) == CONFIG
     space[0] = "other"

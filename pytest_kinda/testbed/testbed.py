@@ -1,0 +1,517 @@
+"""The testbed: everything that a test holds of what stands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_kinda.errors import KindaError, UndoError, UnknownNameError
+from pytest_kinda.operations import Operation
+from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
+from pytest_kinda.testbed.capture import Capture
+from pytest_kinda.testbed.commands import CommandPlace
+from pytest_kinda.testbed.devices import DeviceHandle
+from pytest_kinda.testbed.faults import Fault, Faults, Ledger
+from pytest_kinda.testbed.leaks import Leaks, read_leaks
+from pytest_kinda.testbed.links import LinkHandle
+from pytest_kinda.testbed.networkfaults import NetworkFaults
+from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle, addresses_of
+from pytest_kinda.testbed.partition import cut_between
+from pytest_kinda.testbed.places import Ends, Where, points
+from pytest_kinda.testbed.processes import Process
+from pytest_kinda.testbed.reachability import Reachability, reachability
+from pytest_kinda.testbed.results import Result
+from pytest_kinda.testbed.traffic import Addressed, Iperf, Ping, iperf, ping
+from pytest_kinda.testbed.verification import Verification, verify
+
+if TYPE_CHECKING:
+    from pytest_kinda.build.progress import Progress
+    from pytest_kinda.build.sessions import ContainerSession
+    from pytest_kinda.build.standing import Standing
+    from pytest_kinda.testbed.cluster import Cluster
+    from pytest_kinda.testbed.kubectl import Kubectl
+    from pytest_kinda.topology import Topology
+
+
+class Testbed:
+    """A network and a cluster that stand; a context manager that removes them at its end.
+
+    Example::
+
+        with Testbed.build(TRIANGLE) as kinda:
+            assert kinda.reachability()
+            kinda.node("w1").exec("ping", "-c", "1", kinda.node("w2").endpoint)
+    """
+
+    __test__ = False  # pytest: this is no test class
+
+    def __init__(self, standing: Standing, show: Callable[[str], None] = lambda text: None) -> None:
+        self.standing = standing
+        self._show = show
+        self._lock = threading.RLock()
+        self._ledger = Ledger()
+        self._faults = NetworkFaults(self._ledger, _Applier(standing))
+        self._processes: list[Process] = []
+        self._captures: list[Capture] = []
+        self._cluster: Cluster | None = None
+        self._numbers = 0
+        self._closed = False
+        self._nodes = {one.name: self._handle(one) for one in self.plan.nodes}
+
+    # Life
+
+    @classmethod
+    def build(
+        cls,
+        declared: Topology | Plan,
+        *,
+        options: PlanOptions | None = None,
+        progress: Progress | None = None,
+        name: str | None = None,
+        keep: bool = False,
+    ) -> Testbed:
+        """Build a topology (or a plan that was made before) and wait until it is ready.
+
+        Raises PlanError, and BuildError after everything has been removed again.
+        """
+        from pytest_kinda.build.builder import build
+        from pytest_kinda.build.facts import facts
+        from pytest_kinda.build.progress import Silent
+        from pytest_kinda.plan import plan
+
+        progress = progress or Silent()
+        if not isinstance(declared, Plan):
+            declared = plan(declared, options or PlanOptions(), facts())
+        standing = build(declared, name=name, progress=progress, keep=keep)
+        return cls(standing, progress.info)
+
+    @classmethod
+    def open(cls, name: str | Path, *, owner: bool = False) -> Testbed:
+        """A testbed that another process built, by its id or directory.
+
+        ``owner`` keeps it alive while this process runs. Raises KindaError, HostError.
+        """
+        from pytest_kinda.build.catalogue import open_standing
+
+        return cls(open_standing(name, owner=owner))
+
+    def close(self) -> None:
+        """Heal, end what tests started, and remove everything; a second time does nothing.
+
+        Raises UndoError with what could not be removed.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._end_processes()
+        # The undo removes what is paused or captured as well: what fails here is told by it.
+        for capture in self._captures:
+            if capture.running:
+                _quietly(capture.stop)
+        self._ledger.heal_all()
+        left = self.standing.keeper.undo(self._show)
+        if left:
+            raise UndoError(self.id, left)
+
+    def keep(self) -> None:
+        """Leave it standing after this process; ``kinda clean`` removes it. Raises HostError."""
+        self.put_back()
+        self.standing.keeper.keep(True)
+        with self._lock:
+            self._closed = True
+
+    def put_back(self) -> None:
+        """As it was before the test: processes ended, captures closed, faults healed.
+
+        The test's namespace is deleted in the background. Raises KindaError with what could not
+        be put back.
+        """
+        self._end_processes()
+        problems = []
+        for capture in [one for one in self._captures if one.running]:
+            problems += _quietly(capture.stop)
+        self._captures.clear()
+        problems += self._ledger.heal_all()
+        if self._cluster is not None:
+            problems += _quietly(self._cluster.end_namespace)
+            self._begin_namespace(self._cluster)
+        if problems:
+            raise KindaError(
+                f"testbed {self.id} could not be put back: " + "; ".join(problems),
+                remedy=f"kinda clean {self.id}",
+            )
+
+    def __enter__(self) -> Testbed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        """Its id, which names and labels carry."""
+        return self.standing.id
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that it was built from."""
+        return self.standing.plan
+
+    @property
+    def directory(self) -> Path:
+        """Where its journal, logs, kubeconfig and captures are."""
+        return self.standing.directory
+
+    @property
+    def kubeconfig(self) -> Path | None:
+        """The kubeconfig of its cluster; None where it has none."""
+        return self.standing.kubeconfig
+
+    @property
+    def nodes(self) -> tuple[NodeHandle, ...]:
+        """All its nodes in the plan's order, devices too."""
+        return tuple(self._nodes.values())
+
+    @property
+    def devices(self) -> tuple[DeviceHandle, ...]:
+        """The devices of its network."""
+        return tuple(one for one in self.nodes if isinstance(one, DeviceHandle))
+
+    @property
+    def kubernetes_nodes(self) -> tuple[KubernetesNodeHandle, ...]:
+        """The nodes of its cluster."""
+        return tuple(one for one in self.nodes if isinstance(one, KubernetesNodeHandle))
+
+    def node(self, name: str) -> NodeHandle:
+        """A node or device by its declared name. Raises UnknownNameError with the nearest."""
+        if name not in self._nodes:
+            raise _unknown("node", name, self._nodes)
+        return self._nodes[name]
+
+    def device(self, name: str) -> DeviceHandle:
+        """A device of the network. Raises UnknownNameError."""
+        found = {one.name: one for one in self.devices}
+        if name not in found:
+            if name in self._nodes:
+                raise UnknownNameError(
+                    f"{name} is a {self._nodes[name].kind}, no device; "
+                    f"devices: {', '.join(found) or 'none'}",
+                    remedy=f"kinda.node({name!r})",
+                )
+            raise _unknown("device", name, found)
+        return found[name]
+
+    @property
+    def links(self) -> tuple[LinkHandle, ...]:
+        """All its links in declared order."""
+        return tuple(
+            LinkHandle(
+                one,
+                self.plan.segment(one.segment),
+                self._nodes[one.a.node].interface(one.a.interface),
+                self._nodes[one.b.node].interface(one.b.interface),
+                self._faults,
+            )
+            for one in self.plan.links
+        )
+
+    def link(self, *which: str) -> LinkHandle:
+        """A link by its name, or by the two nodes that it joins, in either order.
+
+        Raises UnknownNameError with the links that exist, or where several join those nodes.
+        """
+        if len(which) == 1:
+            found = [one for one in self.links if one.name == which[0]]
+        else:
+            found = [one for one in self.links if sorted(one.nodes) == sorted(which)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(one.name for one in found or self.links) or "none"
+        what = " and ".join(map(repr, which))
+        if found:
+            raise UnknownNameError(f"several links join {what}: {names}; name one of them")
+        raise UnknownNameError(f"no link is named {what} or joins them; links: {names}")
+
+    # What it does
+
+    def exec(self, name: str, *argv: str, **options: Any) -> Result:
+        """``node(name).exec(...)``."""
+        return self.node(name).exec(*argv, **options)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Its Kubernetes cluster. Raises KindaError where the topology has none."""
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = self._make_cluster()
+            return self._cluster
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """The real kubectl on its kubeconfig: ``kinda.kubectl("get", "pods", json=True)``."""
+        return self.cluster.kubectl
+
+    def capture(
+        self,
+        where: Where = None,
+        *,
+        filter: str = "",
+        ends: Ends = "a",
+        path: str | Path | None = None,
+        snaplen: int = 262144,
+        allow_drops: bool = False,
+    ) -> Capture:
+        """A capture to be started, by ``with`` or ``start()``.
+
+        ``where``: an interface, a link (its end a; see ``ends``), a node, a pod, a text such as
+        ``"w1:eth1"`` or ``"r1--r2"``, several of them, or None for everywhere. ``filter`` is in
+        tcpdump's language; ``path`` where the pcapng file goes (else in the testbed's directory).
+        A capture that lost packets raises CaptureError unless ``allow_drops``. Example::
+
+            with kinda.capture(kinda.link("r1", "r2"), filter="proto gre") as capture: ...
+        """
+        found = points(self, where, ends)
+        if path is None:
+            folder = self.directory / "captures"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            path = folder / f"{self._next_number()}.pcapng"
+        capture = Capture(
+            _Capturer(self.standing),
+            found,
+            Path(path).resolve(),
+            expression=filter,
+            snaplen=snaplen,
+            allow_drops=allow_drops,
+        )
+        self._captures.append(capture)
+        return capture
+
+    def reachability(self, *, wait: float = 1.0, every_address: bool = False) -> Reachability:
+        """Who reaches whom: a ping really sent from every node to every other.
+
+        ``wait`` in seconds for an answer; with ``every_address`` all addresses of a node count.
+        """
+        return reachability(self.nodes, self.nodes, wait=wait, every_address=every_address)
+
+    def leaks(self) -> Leaks:
+        """What the leak guards have counted since the testbed was built."""
+        return read_leaks(self.kubernetes_nodes)
+
+    def verify(self, *, wait: float = 1.0) -> Verification:
+        """Send packets everywhere and read the leak guards; truthy when all is as declared."""
+        return verify(self.plan, self.nodes, wait=wait)
+
+    def ping(self, source: str | CommandPlace, target: str | Addressed, **options: Any) -> Ping:
+        """Ping between nodes (by name too), pods and addresses; see ``traffic.ping``. Example::
+
+        assert kinda.ping("w1", "w2", count=10).loss == 0
+        """
+        return ping(self._place(source), self._target(target), **options)
+
+    def iperf(
+        self, client: str | CommandPlace, server: str | CommandPlace, **options: Any
+    ) -> Iperf:
+        """Measure throughput between nodes (by name too) and pods; see ``traffic.iperf``."""
+        return iperf(self._place(client), self._place(server), **options)
+
+    def _place(self, place: str | CommandPlace) -> CommandPlace:
+        return self.node(place) if isinstance(place, str) else place
+
+    def _target(self, target: str | Addressed) -> str | Addressed:
+        return self._nodes.get(target, target) if isinstance(target, str) else target
+
+    # Faults
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that are not healed, oldest first."""
+        return self._ledger.open
+
+    def heal(self) -> None:
+        """Heal every fault, the newest first. Raises KindaError with what could not be healed."""
+        if problems := self._ledger.heal_all():
+            raise KindaError(f"testbed {self.id}: not healed: " + "; ".join(problems))
+
+    def partition(self, one: Iterable[str], other: Iterable[str]) -> Faults:
+        """Cut the fewest links that leave no path between two groups of nodes.
+
+        Use it as a call or as a context manager. Raises UnknownNameError, and KindaError for
+        groups that share a node. Example::
+
+            with kinda.partition({"w1"}, {"w2", "w3"}): ...
+        """
+        groups = [tuple(self.node(name).name for name in group) for group in (one, other)]
+        names = cut_between(self.plan.links, *groups)
+        made: list[Fault] = []
+        try:
+            for name in names:
+                made.append(self.link(name).down())
+        except BaseException:
+            Faults(made).heal()
+            raise
+        return Faults(made)
+
+    # Parts
+
+    def _handle(self, planned: NodePlan) -> NodeHandle:
+        kind = KubernetesNodeHandle if planned.is_kubernetes else DeviceHandle
+        lifecycle = _Lifecycle(self.standing, self._ledger)
+        return kind(planned, _NodeExecution(self.standing, planned.name), lifecycle, self._remember)
+
+    def _remember(self, process: Process) -> None:
+        with self._lock:
+            self._processes = [one for one in self._processes if one.running] + [process]
+
+    def _end_processes(self) -> None:
+        with self._lock:
+            processes, self._processes = self._processes, []
+        for process in reversed(processes):
+            if process.running:
+                _quietly(partial(process.stop, grace=0.5))
+
+    def _next_number(self) -> int:
+        with self._lock:
+            self._numbers += 1
+            return self._numbers
+
+    def _names(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one in self.plan.nodes:
+            found[one.name] = one.name
+            if addresses := addresses_of(one):
+                found[f"{one.name}.ip"] = addresses[0]
+        return found
+
+    def _make_cluster(self) -> Cluster:
+        from pytest_kinda.setup import image
+        from pytest_kinda.testbed.api import Api
+        from pytest_kinda.testbed.cluster import Cluster
+        from pytest_kinda.testbed.kubectl import Kubectl
+
+        kubeconfig = self.kubeconfig
+        if kubeconfig is None:
+            raise KindaError(
+                f"testbed {self.id} has no cluster: its topology declares no ControlPlane"
+            )
+        cluster: Cluster = Cluster(
+            Api(kubeconfig),
+            Kubectl(kubeconfig, lambda reads: cluster.current_namespace(make=not reads)),
+            self.node,
+            self._names(),
+            partial(image, "tools"),
+            remember=self._remember,
+            show=self._show,
+        )
+        self._begin_namespace(cluster)
+        return cluster
+
+    def _begin_namespace(self, cluster: Cluster) -> None:
+        cluster.begin_namespace(f"test-{self._next_number()}")
+
+    def __repr__(self) -> str:
+        return f"<testbed {self.id} of {self.plan.topology}>"
+
+
+class _NodeExecution:
+    """Commands on a node; its container is looked up each time, since a restart changes it."""
+
+    def __init__(self, standing: Standing, node: str) -> None:
+        self._standing = standing
+        self._node = node
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bool = False,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+    ) -> ContainerSession:
+        from pytest_kinda.build.sessions import ContainerSession
+
+        container = self._standing.containers[self._node]
+        return ContainerSession(container, argv, stdin=stdin, env=env, workdir=workdir)
+
+
+class _Lifecycle:
+    def __init__(self, standing: Standing, ledger: Ledger) -> None:
+        self._standing = standing
+        self._ledger = ledger
+
+    def pause(self, node: str) -> Fault:
+        from pytest_kinda.build.engine_api import docker_request
+
+        def act(verb: str) -> None:
+            docker_request("POST", f"/containers/{self._standing.containers[node]}/{verb}")
+
+        return self._ledger.inflict(
+            f"node {node} paused", partial(act, "pause"), partial(act, "unpause")
+        )
+
+
+class _Applier:
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+
+    def apply(self, operations: Sequence[Operation]) -> tuple[int, ...]:
+        return self._standing.keeper.apply(operations, self._standing.places)
+
+    def settled(self, numbers: Sequence[int]) -> None:
+        if numbers:
+            keeper: Any = self._standing.keeper
+            keeper.undone(numbers)
+
+
+class _Capturer:
+    """The keeper's captures, by the names of nodes."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+
+    def capture_start(
+        self,
+        name: str,
+        points: Sequence[tuple[str, str]],
+        expression: str,
+        path: Path,
+        snaplen: int,
+    ) -> str:
+        keeper: Any = self._standing.keeper
+        wanted = [(node, self._standing.places[node], interface) for node, interface in points]
+        return str(keeper.capture_start(name, wanted, expression, path, snaplen))
+
+    def capture_stop(self, identity: str) -> Mapping[str, Any]:
+        keeper: Any = self._standing.keeper
+        found: Mapping[str, Any] = keeper.capture_stop(identity)
+        return found
+
+
+def _quietly(act: Callable[[], object]) -> list[str]:
+    """Do it; an error of ours as text."""
+    try:
+        act()
+    except (KindaError, OSError) as error:
+        return [str(error)]
+    return []
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    names = list(known)
+    near = get_close_matches(name, names, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return UnknownNameError(
+        f"there is no {what} {name!r}; there are {', '.join(names) or 'none'}", remedy=hint
+    )

@@ -1,0 +1,173 @@
+"""Handles on a network of devices: commands, links, counters, captures, faults."""
+
+import pytest
+
+from pytest_kinda.errors import CaptureError, CommandError, KindaError, UnknownNameError
+from tests.support.topologies import PAIR
+
+pytestmark = pytest.mark.topology(PAIR)
+
+
+def test_commands_run_where_they_are_sent(kinda):
+    result = kinda.device("r1").exec("hostname")
+    assert result.ok
+    assert kinda.exec("h1", "cat", stdin="x" * 300_000).stdout == "x" * 300_000
+    assert kinda.node("h1").shell("echo $1 | tr a-z A-Z", "abc").lines == ["ABC"]
+    assert kinda.node("h1").exec("printenv", "A", env={"A": "b"}).lines == ["b"]
+    with pytest.raises(CommandError, match=r"node r1: 'false' ended with status 1"):
+        kinda.device("r1").exec("false")
+
+
+def test_output_of_many_short_commands_is_whole(kinda):
+    host = kinda.node("h1")
+    assert all(host.exec("echo", str(n)).lines == [str(n)] for n in range(40))
+
+
+def test_a_command_that_hangs_is_killed_there(kinda):
+    host = kinda.node("h1")
+    with pytest.raises(CommandError, match="did not end within"):
+        host.exec("sleep", "4711", timeout=0.5)
+    assert not host.shell("pgrep -f 'sleep 471[1]'", check=False).ok
+
+
+def test_a_background_process_ends_with_its_block(kinda):
+    host = kinda.node("h1")
+    with host.start("sh", "-c", "echo up; sleep 4712 & wait") as process:
+        process.wait_for_output("up")
+        assert host.shell("pgrep -f 'sleep 471[2]'").ok
+    assert not process.running
+    assert not host.shell("pgrep -f 'sleep 471[2]'", check=False).ok
+
+
+def test_files_go_in_and_out(kinda, tmp_path):
+    router = kinda.device("r1")
+    router.write_file("/tmp/deep/file", b"\x00\xffdata", mode=0o600)
+    assert router.read_file("/tmp/deep/file") == b"\x00\xffdata"
+    assert router.exec("stat", "-c", "%a", "/tmp/deep/file").stdout.strip() == "600"
+    assert router.copy_out("/tmp/deep/file", tmp_path).read_bytes() == b"\x00\xffdata"
+
+
+def test_unknown_names_list_what_there_is(kinda):
+    with pytest.raises(UnknownNameError, match="there are h1, r1, h2"):
+        kinda.node("h3")
+    with pytest.raises(UnknownNameError, match="h1--r1, r1--h2"):
+        kinda.link("h1", "h2")
+    with pytest.raises(UnknownNameError, match="no interface 'eth7'"):
+        kinda.node("h1").interface("eth7")
+    with pytest.raises(UnknownNameError, match="NODE:INTERFACE"):
+        kinda.capture("nothing")
+    with pytest.raises(KindaError, match="no cluster"):
+        kinda.kubectl("get", "pods")
+
+
+def test_interfaces_are_as_planned(kinda):
+    for node in kinda.nodes:
+        listed = {one["ifname"]: one for one in node.exec("ip", "-j", "addr").json()}
+        for interface in node.interfaces:
+            real = listed[interface.name]
+            assert real["address"] == interface.mac
+            assert real["mtu"] == interface.mtu
+            addresses = {f"{a['local']}/{a['prefixlen']}" for a in real["addr_info"]}
+            assert set(interface.addresses) <= addresses
+
+
+def test_every_pair_is_reached(kinda):
+    table = kinda.reachability(every_address=True)
+    assert table, str(table)
+    assert len(table.pairs) == 6
+
+
+def test_a_capture_sees_what_crosses_a_link(kinda):
+    h1, h2 = kinda.node("h1"), kinda.node("h2")
+    with kinda.capture(kinda.link("r1", "h2"), filter="icmp") as capture:
+        assert kinda.ping("h1", "h2", count=3, size=100).received == 3
+    assert capture.count() == 6
+    assert capture.count("icmp[icmptype] = icmp-echo") == 3
+    first = capture.packets[0]
+    assert (first.ip.source, first.ip.destination) == (h1.ip, h2.ip)
+    assert first.ip.ttl == 63
+    assert first.interface == "r1:" + kinda.link("r1", "h2").end("r1").name
+    assert [packet.direction for packet in capture.packets[:2]] == ["out", "in"]
+    assert first.length == 14 + 20 + 8 + 100
+    assert capture.drops == 0
+
+
+def test_a_capture_everywhere_sees_each_packet_at_each_interface(kinda):
+    with kinda.capture(filter="icmp") as capture:
+        kinda.ping("h1", "h2", count=1)
+    assert capture.count("icmp[icmptype] = icmp-echo") == 4
+    assert {packet.interface.partition(":")[0] for packet in capture.packets} == {"h1", "r1", "h2"}
+
+
+def test_a_bad_filter_is_told(kinda):
+    with pytest.raises(CaptureError, match="capture filter 'prot gre'"):
+        kinda.capture("h1", filter="prot gre").start()
+
+
+def test_a_cut_link_is_cut_at_both_ends_and_heals(kinda):
+    link = kinda.link("r1", "h2")
+    carrier = [(end.node, f"/sys/class/net/{end.name}/carrier") for end in link.interfaces]
+    routes = kinda.node("h2").exec("ip", "route").stdout
+    with link.down():
+        assert [node.exec("cat", path).stdout for node, path in carrier] == ["0\n", "0\n"]
+        assert not kinda.ping("h1", "h2", count=1)
+    assert [node.exec("cat", path).stdout for node, path in carrier] == ["1\n", "1\n"]
+    assert kinda.ping("h1", "h2", count=2, wait=2).received
+    assert kinda.node("h2").exec("ip", "route").stdout == routes
+
+
+def test_a_partition_separates_and_heals(kinda):
+    with kinda.partition({"h1"}, {"h2"}) as partition:
+        assert len(partition.faults) == 1
+        assert ("h1", "h2") in kinda.reachability().missing
+    assert kinda.reachability(wait=2.0)
+
+
+def test_the_declared_rate_is_what_comes_through(kinda):
+    found = kinda.iperf("h1", "h2", seconds=2)
+    assert 40e6 < found.received_bits_per_second < 52e6
+
+
+def test_a_rate_is_impaired_one_way_and_heals(kinda):
+    link = kinda.link("r1", "h2")
+    before = link.a.node.exec("tc", "qdisc", "show", "dev", link.a.name).stdout
+    with link.impair(rate="5mbit", direction="r1->h2"):
+        assert kinda.iperf("h1", "h2", seconds=2).received_bits_per_second < 5.5e6
+        assert kinda.iperf("h2", "h1", seconds=1).received_bits_per_second > 20e6
+    assert link.a.node.exec("tc", "qdisc", "show", "dev", link.a.name).stdout == before
+
+
+def test_impairing_what_is_not_there(kinda):
+    with pytest.raises(UnknownNameError, match="'r1->h2'"):
+        kinda.link("r1", "h2").impair(rate="1mbit", direction="r1->h1")
+    with pytest.raises(KindaError, match="nothing to impair"):
+        kinda.link("r1", "h2").impair()
+
+
+def test_counters_count_what_crosses(kinda):
+    with kinda.link("h1", "r1").measure() as measured:
+        kinda.ping("h1", "h2", count=5, size=1000)
+    counted = measured.counters
+    assert 5 * 1042 <= counted.bytes_a_to_b < 5 * 1042 + 2000
+    assert counted.packets_b_to_a >= 5
+    assert counted.drops == 0
+
+
+def test_a_paused_node_is_silent_until_it_is_healed(kinda):
+    # Its kernel still answers pings: the processes are what is frozen.
+    host = kinda.node("h2")
+    with host.pause(), pytest.raises((CommandError, KindaError)):
+        host.exec("true", timeout=3)
+    assert host.exec("true").ok
+
+
+def test_what_a_test_leaves_is_put_back(kinda):
+    process = kinda.node("h1").start("sleep", "4713")
+    capture = kinda.capture("h1").start()
+    kinda.link("h1", "r1").down()
+    kinda.link("r1", "h2").impair(rate="1mbit")
+    kinda.put_back()
+    assert kinda.faults == ()
+    assert not process.running
+    assert not capture.running
+    assert kinda.reachability(wait=2.0)
