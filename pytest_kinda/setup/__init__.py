@@ -5,10 +5,13 @@ Importing this needs the standard library only; Docker's package is imported whe
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pytest_kinda.errors import SetupError
+from pytest_kinda.setup import folders
 from pytest_kinda.setup.doctor import Finding, examine
 from pytest_kinda.setup.images import image
 from pytest_kinda.setup.steps import Policy, Step, carry_out
@@ -76,6 +79,21 @@ def prepare(
         raise SetupError(
             f"no step is called {', '.join(unknown)}", remedy=f"the steps are {', '.join(known)}"
         )
-    status = carry_out([step for name, step in known.items() if not only or name in only], report)
+    with _alone(report):
+        status = carry_out(
+            [step for name, step in known.items() if not only or name in only], report
+        )
     report(f"{'prepared' if status == 0 else 'not prepared'} in {time.monotonic() - began:.1f} s")
     return status
+
+
+@contextlib.contextmanager
+def _alone(report: Callable[[str], None]) -> Iterator[None]:
+    """Two preparations at once would build the same things: the second waits, then finds them."""
+    with (folders.state() / "setup.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting: another `kinda setup` is at work")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -87,6 +87,7 @@ def toolchain(report: Report) -> Go:
         if link.is_symlink() and not link.exists():
             link.unlink()
             link.symlink_to(share / link.name)
+    unpacked.unlink(missing_ok=True)
     unpacked.symlink_to(root)
     program = str(unpacked / "bin/go")
     return Go(Path(program), version_of(_ask([program, "version"])))

@@ -45,7 +45,7 @@ def judge(
         return Found(False, f"{reference} is {_article(here.origin)}", f"kinda setup {flag}")
     if here.recipe != wanted[here.origin]:
         return Found(False, f"{reference} is of another recipe", "kinda setup")
-    warning = "a stand-in; `kinda setup --official` replaces it"
+    warning = "kinda setup --official    (replaces the stand-in by the published one)"
     return Found(
         True, f"{reference}, {here.origin}", warning=warning if here.origin == "stand-in" else ""
     )

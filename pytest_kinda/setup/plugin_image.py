@@ -82,7 +82,7 @@ class Plugin:
         return Found(
             True,
             f"{name()}, stand-in",
-            warning="a stand-in; `kinda setup --official` replaces it",
+            warning="kinda setup --official    (replaces the stand-in by the published one)",
         )
 
     def do(self, report: Report) -> None:
