@@ -18,6 +18,7 @@ from pytest_kinda.host import children, protocol
 from pytest_kinda.host.children import Child
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.host.places import places_of
+from pytest_kinda.host.recordings import Recordings
 from pytest_kinda.jsonvalues import from_json
 from pytest_kinda.operations import Place, decode
 
@@ -42,6 +43,8 @@ class Calls:
         self._lock = threading.Lock()
         self._hubs: Place | None = None
         self._hubs_lock = threading.Lock()
+        self._places: dict[str, Place] = {}
+        self._recordings = Recordings(self.start_child, self._forget)
 
     def answer(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Carry a request out; its JSON answer. Raises HostError, OSError, ValueError, KeyError."""
@@ -83,6 +86,7 @@ class Calls:
         named = {name for one in operations for name in places_of(one)}
         if HUBS in named and HUBS not in places:
             places[HUBS] = self._place_of_hubs()
+        self._places.update(places)
         made = [carry.undo_entry(one, places) for one in operations]
         numbers = self._record([one for one in made if one is not None])
         carry.carry_out(operations, places)
@@ -165,6 +169,26 @@ class Calls:
             child.grace = float(request.get("grace", 0.0))
             child.end()
             self._forget(child)
+
+    def call_capture_start(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Begin a capture; its id. Places that the request does not hold are as last heard of."""
+        given = {name: from_json(Place, one) for name, one in request["places"].items()}
+        return self._recordings.start(
+            request["points"],
+            {**self._places, **given},
+            expression=str(request["filter"]),
+            path=str(request["path"]),
+            snaplen=int(request["snaplen"]),
+            comment=str(request["name"]),
+        )
+
+    def call_capture_flush(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Have all that came until now in the file; the counters."""
+        return self._recordings.flush(str(request["capture"]))
+
+    def call_capture_stop(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """End a capture; the counters."""
+        return self._recordings.stop(str(request["capture"]))
 
     def call_undo(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Undo the testbed (or join the undo that runs), its lines sent as they come."""

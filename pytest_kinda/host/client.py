@@ -207,6 +207,42 @@ class Keeper:
         """End a child and all that it started: SIGTERM, ``grace`` seconds, SIGKILL."""
         self._call("kill", child=child, grace=grace)
 
+    def capture_start(
+        self,
+        name: str,
+        points: Sequence[tuple[str, str]],
+        expression: str,
+        path: Path,
+        snaplen: int = 262144,
+        *,
+        places: Mapping[str, Place] | None = None,
+    ) -> str:
+        """Begin to write the packets of interfaces (place, interface) to a pcapng file; its id.
+
+        ``expression`` is a filter in tcpdump's language, empty for everything. ``places`` need
+        hold only those that :meth:`apply` has not told the keeper. Every packet after the return
+        is taken. Raises CaptureError for a bad filter, HostError.
+        """
+        return str(
+            self._call(
+                "capture_start",
+                name=name,
+                points=[list(one) for one in points],
+                filter=expression,
+                path=str(Path(path).resolve()),
+                snaplen=snaplen,
+                places={one: to_json(place) for one, place in (places or {}).items()},
+            )
+        )
+
+    def capture_flush(self, capture: str) -> Mapping[str, Any]:
+        """Have every packet that came until now in the file; the counters so far."""
+        return dict(self._call("capture_flush", capture=capture))
+
+    def capture_stop(self, capture: str) -> Mapping[str, Any]:
+        """End a capture: ``packets`` written, ``drops``, and both by ``interfaces``."""
+        return dict(self._call("capture_stop", capture=capture))
+
     def keep(self, keep: bool) -> None:
         """Whether the testbed outlives its owners. Only for one that is complete."""
         self._call("keep", keep=keep)

@@ -20,9 +20,10 @@ LARGEST = 256 * 1024 * 1024
 """Bytes of one message; a longer one is an error of its sender."""
 
 _LENGTH = struct.Struct("!I")
-_KINDS: Mapping[str, type[HostError]] = {
+_KINDS: Mapping[str, type[KindaError]] = {
     "HostError": HostError,
     "GoneError": errors.GoneError,
+    "CaptureError": errors.CaptureError,
 }
 
 
@@ -67,7 +68,7 @@ def error_message(error: BaseException) -> dict[str, Any]:
     return {"error": {"kind": kind, "message": message, "remedy": remedy}}
 
 
-def raised(error: Mapping[str, Any]) -> HostError:
+def raised(error: Mapping[str, Any]) -> KindaError:
     """The exception that :func:`error_message` was made of."""
     kind = _KINDS.get(str(error.get("kind")), HostError)
     return kind(str(error.get("message")), remedy=str(error.get("remedy", "")))

@@ -1,0 +1,106 @@
+"""Facts of the machine that a plan needs, found by trying: nothing is believed of its kernel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pytest_kinda.errors import HostError
+
+_CAP_SYS_RESOURCE = 24
+
+
+def host_facts() -> Mapping[str, Any]:
+    """What this machine is and can.
+
+    ``networks``: IPv4 networks that its routes name, by what names them (Docker's networks are
+    added by ``build/``). ``gre``, ``vxlan``, ``bpf``: tunnel drivers that work; ``refusals`` says
+    why the others do not. ``netem``: delay and loss work. ``restricted``: CAP_SYS_RESOURCE is
+    missing, also for what runs in containers. Raises HostError where it may not even try.
+
+    >>> host_facts()["netem"]                                   # doctest: +SKIP
+    False
+    """
+    from pytest_kinda.host.tunnels import DRIVERS, refusal
+
+    refusals = {driver: why for driver in DRIVERS if (why := refusal(driver))}
+    return {
+        "networks": routed_networks(),
+        "netem": has_netem(),
+        "restricted": not has_capability(_CAP_SYS_RESOURCE),
+        "refusals": refusals,
+        **{driver: driver not in refusals for driver in DRIVERS},
+    }
+
+
+def routed_networks() -> dict[str, str]:
+    """IPv4 networks in the machine's main routing table, by "route to NETWORK dev INTERFACE"."""
+    from pyroute2 import IPRoute
+
+    found: dict[str, str] = {}
+    with IPRoute() as ip:
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ip.get_links()}
+        for route in ip.get_routes(family=2, table=254):
+            if not route["dst_len"]:
+                continue
+            network = str(IPv4Network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}"))
+            device = names.get(route.get_attr("RTA_OIF"), "?")
+            found[f"route to {network} dev {device}"] = network
+    return found
+
+
+def has_netem() -> bool:
+    """Whether the kernel has (or loads) the netem queueing discipline."""
+    from pytest_kinda.host.qdiscs import set_shape
+    from pytest_kinda.operations import Shape
+
+    def attempt() -> bool:
+        from pyroute2 import IPRoute
+
+        from pytest_kinda.host.namespaces import unshare_network
+
+        unshare_network()
+        with IPRoute() as ip:
+            ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
+            try:
+                set_shape(ip, "try0", Shape(delay=1_000_000))
+            except HostError:
+                return False
+        return True
+
+    return _in_a_thread(attempt)
+
+
+def has_capability(number: int) -> bool:
+    """Whether a capability is in the bounding set of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> number & 1)
+    return False
+
+
+def _in_a_thread(attempt: Callable[[], bool]) -> bool:
+    """What an attempt returns in a thread of its own, which may change its namespace.
+
+    Raises what it raises, OSError as HostError.
+    """
+    outcome: list[bool | Exception] = []
+
+    def run() -> None:
+        try:
+            outcome.append(attempt())
+        except (HostError, OSError) as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="trial")
+    thread.start()
+    thread.join()
+    found = outcome[0] if outcome else HostError("a trial ended without an answer")
+    if isinstance(found, HostError):
+        raise found
+    if isinstance(found, Exception):
+        raise HostError(f"a trial failed: {found}", remedy="run as root") from found
+    return found

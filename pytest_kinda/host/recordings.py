@@ -1,0 +1,114 @@
+"""The keeper's side of captures: one child a capture, asked by lines over its streams."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pytest_kinda.errors import CaptureError, HostError, KindaError
+from pytest_kinda.host import protocol
+from pytest_kinda.host.children import Child
+from pytest_kinda.operations import HOST, Place
+
+PROGRAM = (sys.executable, "-m", "pytest_kinda.host.capture")
+GRACE = 3.0
+"""Seconds that a capture may take to write its last packets when it is told to end."""
+
+
+class Recordings:
+    """Captures by their id; ``start_child`` starts a child of the keeper."""
+
+    def __init__(self, start_child: Callable[..., Child], forget: Callable[[Child], None]) -> None:
+        self._start_child = start_child
+        self._forget = forget
+        self._running: dict[str, tuple[Child, threading.Lock]] = {}
+
+    def start(
+        self,
+        points: Sequence[Sequence[str]],
+        places: Mapping[str, Place],
+        *,
+        expression: str,
+        path: str,
+        snaplen: int,
+        comment: str,
+    ) -> str:
+        """Begin one; its id. From its return on every packet is taken. Raises HostError."""
+        if not points:
+            raise CaptureError("a capture of no interface", remedy="name a node or a link")
+        found = []
+        for name, interface in points:
+            place = places.get(name, Place() if name == HOST else None)
+            if place is None:
+                known = ", ".join(sorted(places)) or "none"
+                raise HostError(f"there is no place {name!r}; known are: {known}")
+            where = {"pid": place.pid, "started": place.started}
+            found.append({"place": name, "interface": interface, **where})
+        child = self._start_child(
+            PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None, grace=GRACE
+        )
+        asked = {
+            "points": found,
+            "filter": expression,
+            "path": path,
+            "snaplen": snaplen,
+            "comment": comment,
+        }
+        try:
+            self._ask(child, asked)
+        except KindaError:
+            self._close(child)
+            raise
+        self._running[str(child.number)] = (child, threading.Lock())
+        return str(child.number)
+
+    def flush(self, identity: str) -> Mapping[str, Any]:
+        """Have all that came until now in the file; the counters. Raises HostError."""
+        child, lock = self._get(identity)
+        with lock:
+            return self._ask(child, {"do": "flush"})
+
+    def stop(self, identity: str) -> Mapping[str, Any]:
+        """End one; the counters. Raises HostError."""
+        child, lock = self._get(identity)
+        with lock:
+            self._running.pop(identity, None)
+            try:
+                return self._ask(child, {"do": "stop"})
+            finally:
+                self._close(child)
+
+    def _get(self, identity: str) -> tuple[Child, threading.Lock]:
+        if identity not in self._running:
+            raise HostError(f"there is no capture {identity} (any more)")
+        return self._running[identity]
+
+    def _ask(self, child: Child, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        process = child.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with suppress(BrokenPipeError):  # it has ended, and its last line says why
+                process.stdin.write(json.dumps(message).encode() + b"\n")
+                process.stdin.flush()
+            answer = json.loads(process.stdout.readline() or b"{}")
+        except (OSError, ValueError) as error:
+            raise HostError(f"the capture's process does not answer: {error}") from error
+        if "error" in answer:
+            raise protocol.raised(answer["error"])
+        if "ok" not in answer:
+            raise HostError("the capture's process has ended: see keeper.log")
+        return dict(answer["ok"])
+
+    def _close(self, child: Child) -> None:
+        for stream in (child.process.stdin, child.process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):
+                    stream.close()
+        child.end()
+        self._forget(child)
