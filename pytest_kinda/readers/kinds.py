@@ -47,7 +47,6 @@ def kinds() -> dict[str, type[Node]]:
     return found
 
 
-@cache
 def fields_of(kind: Any) -> dict[str, Field]:
     """The fields that a file may give a node of that kind, by name."""
     hints = typing.get_type_hints(kind)
