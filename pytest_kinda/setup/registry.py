@@ -42,9 +42,10 @@ def plugin_reference() -> str:
 
 
 def reachable(reference: str = "") -> bool:
-    """Whether the registry answers: one request, made by the engine, which knows its own mirrors.
+    """Whether a registry that has the published node image (or another reference) answers.
 
-    The engine answers 404 or 401 for a name that is not there: then the registry was reached.
+    One request, made by the engine, which knows its own mirrors and proxies. A registry without
+    it, or that refuses it, is as good as none: what is taken from it would be missing.
     """
     name = reference or node_reference()
     try:
