@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pytest_kinda.build.directories import find_testbed_directory, testbeds_directory
 from pytest_kinda.build.standing import Standing
+from pytest_kinda.build.undo import undo_testbed
 from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.host.journal import Journal
@@ -77,6 +78,20 @@ def open_standing(name: str | Path, *, owner: bool = False) -> Standing:
         Path(kubeconfig) if kubeconfig else None,
         connect=partial(Keeper.connect, directory, owner=owner),
     )
+
+
+def clean(name: str | Path, report: Callable[[str], None]) -> tuple[str, ...]:
+    """Remove a testbed, by its id or directory, with its keeper's help or without.
+
+    ``report`` is called with a line per step. Returns what could not be removed. Raises
+    KindaError for an unknown testbed.
+    """
+    directory = find_testbed_directory(name)
+    try:
+        keeper = Keeper.connect(directory)
+    except HostError:
+        return undo_testbed(directory, report)
+    return keeper.undo(report)
 
 
 def read_plan(directory: Path) -> Plan:

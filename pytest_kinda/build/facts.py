@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from pytest_kinda.build.engine_api import docker_request
+from pytest_kinda.host.facts import host_facts
 from pytest_kinda.plan.values import HostFacts
 
 
@@ -17,7 +14,7 @@ def facts() -> HostFacts:
 
     Raises HostError where the Docker Engine does not answer.
     """
-    found = dict(_host_facts())
+    found = dict(host_facts())
     found["networks"] = {
         **found.get("networks", {}),
         **docker_networks(docker_request("GET", "/networks")),
@@ -36,24 +33,6 @@ def docker_networks(listing: list[dict[str, Any]]) -> dict[str, str]:
         f"Docker network {network['Name']}": config["Subnet"]
         for network in listing
         for config in network.get("IPAM", {}).get("Config") or ()
-        if ":" not in config.get("Subnet", ":")
+        # Kathara's networks have no addresses of Docker's and say so by an empty prefix
+        if ":" not in config.get("Subnet", ":") and not config["Subnet"].endswith("/0")
     }
-
-
-def _host_facts() -> Mapping[str, Any]:
-    """The host room's facts; without that module the one that no cluster starts without."""
-    try:
-        found: Mapping[str, Any] = import_module("pytest_kinda.host.facts").host_facts()
-    except ModuleNotFoundError:
-        return {"restricted": lacks_sys_resource(Path("/proc/self/status").read_text())}
-    return found
-
-
-def lacks_sys_resource(status: str) -> bool:
-    """Whether the bounding set of ``/proc/PID/status`` lacks CAP_SYS_RESOURCE (bit 24).
-
-    >>> lacks_sys_resource("CapBnd:\\t000001ffffffffff\\n")
-    False
-    """
-    bounding = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return bounding is not None and not int(bounding.group(1), 16) >> 24 & 1

@@ -37,7 +37,7 @@ from pytest_kinda.host.namespaces import start_time
 from pytest_kinda.host.undoing import Undoing
 
 SOCKET = "keeper.sock"
-FIRST_OWNER = 30.0
+FIRST_OWNER = 10.0
 """Seconds that the first owner may take to come."""
 
 _LONGEST_PATH = 100  # bytes; the kernel's limit of a socket's path is 107

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_kinda.build.facts import docker_networks
 from pytest_kinda.build.kind import (
     configuration,
     container_names,
@@ -73,3 +74,13 @@ def test_a_control_plane_is_told_each_node_once() -> None:
     addresses = {"c1": "172.30.0.2", "w1": "172.30.0.3"}
     assert hosts_lines(addresses, set()) == ("172.30.0.2 c1", "172.30.0.3 w1")
     assert hosts_lines(addresses, {"c1", "w1"}) == ()
+
+
+def test_networks_without_addresses_are_no_conflict() -> None:
+    listing = [
+        {"Name": "kathara_a", "IPAM": {"Config": [{"Subnet": "0.0.0.0/0"}]}},
+        {"Name": "host", "IPAM": {"Config": None}},
+        {"Name": "six", "IPAM": {"Config": [{"Subnet": "fd00::/64"}]}},
+        {"Name": "bridge", "IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}},
+    ]
+    assert docker_networks(listing) == {"Docker network bridge": "172.17.0.0/16"}
