@@ -99,6 +99,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     cause = testbeds.cause_of(want)
     if cause:
         pytest.skip(f"{BROKEN}: {want.topology.name}: {cause}")
+    testbeds.begin_test(want, item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,6 +19,7 @@ def pytest_kinda_build(
 
     The default builds a real one. Whoever gives another (one that stands already, one on another
     backend) returns an object with ``close()``, which is called when the last test of the topology
-    has ended; ``keep()``, ``put_back()`` and ``id`` are used when they are there. Raise a
+    has ended; ``begin_test(nodeid)`` and ``put_back()`` around each test, ``keep()`` and ``id``
+    are used when they are there. Raise a
     :class:`pytest_kinda.errors.KindaError` to report the testbed as broken.
     """

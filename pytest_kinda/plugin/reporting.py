@@ -36,12 +36,10 @@ def header() -> str:
 
 def machine() -> str:
     """What this machine offers: asked for only when a testbed will be built."""
-    from importlib import import_module
+    from pytest_kinda.build.facts import facts as ask
 
     try:
-        facts = import_module("pytest_kinda.build.facts").facts()
-    except ModuleNotFoundError:
-        return "kinda: no facts yet"
+        facts = ask()
     except KindaError as error:
         return f"kinda: {error.message.splitlines()[0]}"
     drivers = [name for name in ("gre", "bpf", "vxlan") if getattr(facts, name)]

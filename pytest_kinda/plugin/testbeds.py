@@ -94,6 +94,7 @@ class Testbeds:
         self._standing: tuple[Want, Any, Timing, float] | None = None
         self._broken: dict[Want, str] = {}
         self._failed: set[Want] = set()
+        self._test = ""
 
     def cause_of(self, want: Want) -> str:
         """Why this testbed is broken, in one line; empty if it is not known to be."""
@@ -113,12 +114,24 @@ class Testbeds:
         testbed = self._build(want, timing)
         begun = time.monotonic()
         self._standing = (want, testbed, timing, begun)
+        self._tell_test(testbed)
         try:
             yield testbed
         finally:
             self._standing = None
             timing.tests = time.monotonic() - begun
             self._end(want, testbed, timing)
+
+    def begin_test(self, want: Want, nodeid: str) -> None:
+        """A test begins; a testbed that stands already, or is built for it, is told its name."""
+        self._test = nodeid
+        if self._standing is not None and self._standing[0] == want:
+            self._tell_test(self._standing[1])
+
+    def _tell_test(self, testbed: Any) -> None:
+        begin = getattr(testbed, "begin_test", None)
+        if begin is not None:
+            begin(self._test)
 
     def put_back(self, want: Want) -> None:
         """Undo what a test did to the testbed it shares."""

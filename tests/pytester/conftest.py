@@ -22,6 +22,9 @@ class Paper:
         with open(self.config.rootpath / "log.txt", "a") as file:
             file.write(word + " " + self.name + "\\n")
 
+    def begin_test(self, nodeid):
+        self.log("begin " + nodeid.split("::")[1].split("[")[0])
+
     def put_back(self):
         self.log("put back")
 

@@ -62,11 +62,8 @@ def test_quiet_says_nothing_of_it(suite: Suite) -> None:
 def test_keep_says_how_to_enter_and_how_to_remove(suite: Suite) -> None:
     suite.write(test_x=TWO)
     result = suite.run("--kinda-keep")
-    assert suite.log == ["build a", "put back a", "put back a", "keep a"] or suite.log == [
-        "build a",
-        "put back a",
-        "keep a",
-    ]
+    assert suite.log[-1] == "keep a"
+    assert suite.builds == ["build a"]
     result.stdout.fnmatch_lines(["*a was kept*", "enter*h1 -- bash", "remove*kinda clean paper-a"])
 
 

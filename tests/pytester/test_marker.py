@@ -103,7 +103,15 @@ def test_2(kinda): kinda.log("test 2")
 """
     )
     suite.run().assert_outcomes(passed=2)
-    assert suite.log == ["build a", "test 1 a", "put back a", "test 2 a", "close a"]
+    assert suite.log == [
+        "build a",
+        "begin test_1 a",
+        "test 1 a",
+        "put back a",
+        "begin test_2 a",
+        "test 2 a",
+        "close a",
+    ]
 
 
 def test_a_mark_of_another_plugin_is_left_alone(suite: Suite) -> None:

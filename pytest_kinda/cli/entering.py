@@ -1,0 +1,82 @@
+"""Commands inside a testbed: a shell on a node, kubectl, and whether everything reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import click
+
+from pytest_kinda.cli import offers
+from pytest_kinda.cli.output import json_option, print_json
+from pytest_kinda.errors import KindaError
+
+FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@click.command(name="exec", context_settings=FOREIGN)
+@click.option(
+    "-t", "--testbed", metavar="ID", help="Which testbed.", shell_complete=offers.complete_testbed
+)
+@click.argument("node", shell_complete=offers.complete_node)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def execute(ctx: click.Context, testbed: str | None, node: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND on NODE, a shell if none is given.
+
+    On a terminal it gets a terminal. Everything behind NODE belongs to the command.
+    """
+    from pytest_kinda.build.catalogue import open_standing
+
+    standing = open_standing(offers.chosen(testbed or ctx.obj).directory)
+    standing.execution(node)
+    argv = list(command[1:] if command[:1] == ("--",) else command) or ["sh"]
+    client = shutil.which("docker")
+    if client is None:
+        raise KindaError(
+            "there is no docker command on PATH", remedy="install Docker's command line client"
+        )
+    streams = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+    os.execv(client, [client, "exec", *streams, standing.containers[node], *argv])
+
+
+@click.command(context_settings=FOREIGN, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def kubectl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Run kubectl on the testbed's cluster; all arguments are kubectl's."""
+    from pytest_kinda.build.catalogue import open_standing
+    from pytest_kinda.setup import program
+
+    standing = open_standing(offers.chosen(ctx.obj).directory)
+    if standing.kubeconfig is None:
+        raise KindaError(f"testbed {standing.id} has no cluster")
+    path = str(program("kubectl"))
+    environment = {**os.environ, "KUBECONFIG": str(standing.kubeconfig)}
+    os.execve(path, [path, *arguments], environment)
+
+
+@click.command()
+@click.argument("testbed", required=False, shell_complete=offers.complete_testbed)
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
+    """Measure whether all nodes and pods reach each other, and whether anything leaks.
+
+    Ends with status 1 if something is wrong.
+    """
+    from importlib import import_module
+
+    known = offers.chosen(testbed or ctx.obj)
+    opened = import_module("pytest_kinda.testbed").Testbed.open(known.directory)
+    answer = opened.verify()
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(str(answer))
+    if not answer:
+        raise SystemExit(1)
+
+
+COMMANDS = (execute, kubectl, verify)

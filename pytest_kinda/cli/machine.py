@@ -1,0 +1,41 @@
+"""Commands about the machine: what it lacks, and preparing it."""
+
+from __future__ import annotations
+
+import click
+
+from pytest_kinda.cli.output import json_option
+
+
+@click.command()
+@click.option("--official", is_flag=True, help="Published parts only; replaces stand-ins.")
+@click.option("--offline", is_flag=True, help="Build every part here.")
+@click.option("--install", is_flag=True, help="System packages may be installed.")
+@click.option("--only", metavar="A,B", default="", help="Only these steps.")
+def setup(official: bool, offline: bool, install: bool, only: str) -> None:
+    """Prepare this machine: engine, limits, kind, kubectl, images."""
+    from pytest_kinda.setup import prepare
+
+    raise SystemExit(
+        prepare(
+            official=official,
+            offline=offline,
+            install=install,
+            only=[name for name in only.split(",") if name] or None,
+            report=click.echo,
+        )
+    )
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say of each requirement what was found and what to do; status 1 if one is missing."""
+    from pytest_kinda.setup import doctor as examination
+
+    findings = examination.examine()
+    click.echo(examination.as_json(findings) if as_json else examination.as_text(findings))
+    raise SystemExit(1 if examination.missing(findings) else 0)
+
+
+COMMANDS = (setup, doctor)

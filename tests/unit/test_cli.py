@@ -1,0 +1,134 @@
+"""The command line, as far as it needs no testbed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pytest_kinda.cli.commands import kinda
+
+ONE = """
+from pytest_kinda import Host, Link, Topology
+PAIR = Topology(name="pair", nodes=[Host("h1"), Host("h2")], links=[Link("h1", "h2")])
+ALIAS = PAIR
+NUMBER = 7
+"""
+TWO = (
+    ONE
+    + """
+OTHER = Topology(name="other", nodes=[Host("a"), Host("b")], links=[Link("a", "b")])
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("KINDA_TESTBED", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(kinda, list(arguments))
+
+
+def standing(tmp_path: Path, name: str, topology: str, *nodes: str) -> None:
+    """A directory as a build that was broken off leaves it, with a plan that names the nodes."""
+    directory = tmp_path / "state" / "pytest-kinda" / "testbeds" / name
+    directory.mkdir(parents=True)
+    (directory / "plan.json").write_text(
+        json.dumps({"topology": topology, "nodes": [{"name": node} for node in nodes]})
+    )
+
+
+def test_plan_of_a_file_as_json(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(ONE)
+    result = run("plan", "lab.py", "--json", "--pool", "10.50.0.0/16")
+    assert result.exit_code == 0, result.output
+    planned = json.loads(result.stdout)
+    assert planned["topology"] == "pair"
+    addresses = [one["addresses"][0] for node in planned["nodes"] for one in node["interfaces"]]
+    assert all(one.startswith("10.50.") for one in addresses)
+
+
+def test_plan_as_tables_names_every_node(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(ONE)
+    result = run("plan", "lab.py:PAIR")
+    assert "h1--h2" in result.stdout
+    assert "02:" in result.stdout
+
+
+def test_plan_of_an_object_in_a_module(tmp_path: Path) -> None:
+    (tmp_path / "lab_module.py").write_text(TWO)
+    result = run("plan", "lab_module:OTHER", "--json")
+    assert json.loads(result.stdout)["topology"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "error"),
+    [
+        ("lab.py:PIAR", ONE, "did you mean PAIR?"),
+        ("lab.py:NUMBER", ONE, "NUMBER is a int, no Topology"),
+        ("lab.py", TWO, "holds several topologies: PAIR, ALIAS, OTHER"),
+        ("lab.py", "x = 1", "holds no Topology"),
+        ("lab.py", "1 / 0", "ZeroDivisionError"),
+        ("none.py", "", "there is no such file"),
+        ("no_such_module:X", "", "No module named 'no_such_module'"),
+    ],
+)
+def test_a_wrong_reference_is_one_clear_error(
+    tmp_path: Path, reference: str, text: str, error: str
+) -> None:
+    (tmp_path / "lab.py").write_text(text)
+    result = run("plan", reference)
+    assert result.exit_code == 1
+    assert error in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unknown_word_lists_the_nearest_commands_and_nodes(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1", "w2")
+    result = run("wx1", "ip", "a")
+    assert result.exit_code == 2
+    assert "neither a command nor a node (nodes: w1, w2)" in result.stderr
+    assert "did you mean w1" in result.stderr
+    assert "did you mean plan or clean?" in run("pln").stderr
+
+
+def test_ls_lists_what_a_crash_left(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    (row,) = json.loads(run("ls", "--json").stdout)
+    assert (row["id"], row["state"], row["nodes"]) == ("abc123", "abandoned", ["w1"])
+
+
+def test_an_unknown_testbed_lists_the_nearest(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    result = run("down", "abc124")
+    assert result.exit_code == 1
+    assert "there is no testbed 'abc124'; did you mean abc123?" in result.stderr
+
+
+def test_without_a_testbed_the_remedy_is_named() -> None:
+    result = run("exec", "w1", "--", "ip", "a")
+    assert result.exit_code == 1
+    assert "no testbed stands" in result.stderr
+    assert "remedy: pytest --kinda-keep, or kinda up FILE" in result.stderr
+
+
+def test_clean_removes_what_a_crash_left(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    result = run("clean")
+    assert result.exit_code == 0, result.output
+    assert "abc123: removed" in result.stdout
+    assert run("ls", "--json").stdout.strip() == "[]"
+
+
+def test_options_behind_a_node_belong_to_the_command(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    result = run("w1", "ip", "--json", "-br", "addr")
+    # It gets as far as opening the testbed, which has no journal: no option was refused.
+    assert "No such option" not in result.stderr
+    assert result.exit_code == 1
