@@ -66,10 +66,10 @@ def verify(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
 
     Ends with status 1 if something is wrong.
     """
-    from importlib import import_module
+    from pytest_kinda.testbed import Testbed
 
     known = offers.chosen(testbed or ctx.obj)
-    opened = import_module("pytest_kinda.testbed").Testbed.open(known.directory)
+    opened = Testbed.open(known.directory)
     answer = opened.verify()
     if as_json:
         print_json(answer)

@@ -19,6 +19,7 @@ from pytest_kinda.plugin.options import pytest_addoption
 from pytest_kinda.plugin.testbeds import BROKEN, TESTBEDS, Testbeds
 
 if TYPE_CHECKING:
+    from pytest_kinda.build.progress import Progress
     from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
 
@@ -125,14 +126,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_kinda_build(
-    config: pytest.Config, topology: Topology, options: PlanOptions, progress: Any
+    config: pytest.Config, topology: Topology, options: PlanOptions, progress: Progress
 ) -> Any:
     """Build a real testbed, unless another plugin gave one."""
-    from importlib import import_module
+    from pytest_kinda.testbed import Testbed
 
-    return import_module("pytest_kinda.testbed").Testbed.build(
-        topology, options=options, progress=progress
-    )
+    return Testbed.build(topology, options=options, progress=progress)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from pytest_kinda.plugin import marks
 from pytest_kinda.plugin.testbeds import TESTBEDS
 
 if TYPE_CHECKING:
-    Testbed = Any
+    from pytest_kinda.testbed import Testbed
 
 
 @pytest.fixture(scope="session")
@@ -32,19 +30,9 @@ def kinda(request: pytest.FixtureRequest) -> Iterator[Testbed]:
 
 
 @pytest.fixture
-def kinda_namespace(kinda: Testbed, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a Kubernetes namespace made for this test and removed after it.
+def kinda_namespace(kinda: Testbed) -> str:
+    """The Kubernetes namespace of this test, which all calls on ``kinda.cluster`` act in.
 
-    It is removed in the background: the next test does not wait for it.
+    It is removed after the test, in the background: the next test does not wait for it.
     """
-    name = namespace_name(request.node.nodeid)
-    kinda.kubectl("create", "namespace", name)
-    yield name
-    kinda.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
-
-
-def namespace_name(nodeid: str) -> str:
-    """A namespace name that shows the test's and is different for each node id (RFC 1123)."""
-    readable = re.sub(r"[^a-z0-9]+", "-", nodeid.rpartition("::")[2].lower()).strip("-")
-    digest = hashlib.sha256(nodeid.encode()).hexdigest()[:8]
-    return f"{readable[:48].strip('-') or 'test'}-{digest}"
+    return kinda.cluster.namespace

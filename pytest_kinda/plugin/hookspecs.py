@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_kinda.build.progress import Progress
     from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_kinda_build(
-    config: pytest.Config, topology: Topology, options: PlanOptions, progress: Any
+    config: pytest.Config, topology: Topology, options: PlanOptions, progress: Progress
 ) -> Any:
     """Give the testbed for this topology: what the ``kinda`` fixture will be.
 

@@ -17,7 +17,7 @@ Snapshot = Mapping[str, frozenset[str]]
 _COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
 # Docker's own bridge gets its carrier and its link-local address with the first container.
 _BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
-_OURS = ("pytest_kinda", "containerd-shim", "kind create", "kind delete", "docker exec")
+_OURS = ("-m pytest_kinda", "containerd-shim", "kind create", "kind delete", "docker exec")
 
 
 def _lines(*argv: str) -> frozenset[str]:
@@ -63,12 +63,18 @@ def _bpf_programs() -> frozenset[str]:
 
 
 def _processes() -> frozenset[str]:
-    """Processes that a testbed may have left: keepers, kind, shims, executed commands."""
+    """Processes that a testbed may have left: keepers, kind, shims, executed commands.
+
+    Those inside containers are not looked at: they end with their container.
+    """
     found = []
+    here = os.readlink("/proc/self/ns/pid")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
+            if os.readlink(entry / "ns" / "pid") != here:
+                continue
             argv = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue

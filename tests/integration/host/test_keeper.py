@@ -146,7 +146,6 @@ def test_a_stale_place_is_refused_by_its_kind_of_error(start):
 
 def test_hubs_stand_in_a_namespace_of_the_testbed(start):
     keeper = start()
-    before = Path("/proc/net/dev").read_text()
     with containers("a", "b", "c") as found:
         keeper.apply(
             [AddVeth(End(name, "eth0"), End("@hubs", f"p{name}")) for name in "abc"]
@@ -155,7 +154,9 @@ def test_hubs_stand_in_a_namespace_of_the_testbed(start):
             table(found),
         )
         assert found["a"].reaches(found["c"], f"10.9.0.{ord('c')}")
-        assert Path("/proc/net/dev").read_text().count("\n") == before.count("\n")
+        lines = Path("/proc/net/dev").read_text().splitlines()
+        here = {line.partition(":")[0].strip() for line in lines}
+        assert not here & {"hub0", "pa", "pb", "pc"}
         keeper.undo()
         wait_until(lambda: "eth0" not in found["a"].run("ip", "link"), "the hubs are gone")
 
@@ -394,7 +395,7 @@ def test_while_it_undoes_nothing_new_is_made(start, tmp_path):
     refused = []
 
     def on_line(line):
-        with pytest.raises(HostError, match="is being undone") as caught:
+        with pytest.raises(HostError, match=r"is being undone|is gone") as caught:
             keeper.spawn(["sleep", "65"])
         refused.append(caught.value)
 
@@ -426,8 +427,7 @@ def test_a_directory_with_a_long_path_gets_a_shorter_socket(start):
     assert len(str(path)) < 100
     assert path.stat().st_mode & 0o777 == 0o600
     keeper.undo()
-    wait_until(lambda: not path.exists(), "the socket is removed")
-    assert not path.parent.exists()
+    wait_until(lambda: not path.parent.exists(), "the socket and its directory are removed")
 
 
 def test_a_journal_that_cannot_be_written_stops_the_operation(tmp_path):
