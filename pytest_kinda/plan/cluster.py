@@ -96,8 +96,15 @@ def _cluster_patch(options: PlanOptions) -> dict[str, Any]:
     if options.cni == "kinda":
         # kind would hand pod networks out in the order of joining; the plan's are fixed
         arguments["allocate-node-cidrs"] = "false"
+    # names first: /etc/hosts gives them Docker addresses, so that exec, logs and port-forward
+    # reach a node whose virtual link is cut
+    order = {"kubelet-preferred-address-types": "Hostname,InternalIP,ExternalIP"}
     # no apiVersion and arguments as a map: kind picks the version by Kubernetes' own
-    return {"kind": "ClusterConfiguration", "controllerManager": {"extraArgs": arguments}}
+    return {
+        "kind": "ClusterConfiguration",
+        "apiServer": {"extraArgs": order},
+        "controllerManager": {"extraArgs": arguments},
+    }
 
 
 def _node(

@@ -21,7 +21,9 @@ def ruleset(
 
     Named counters: ``leak_out`` and ``leak_in`` for packets between two members of the testbed
     that should have crossed the virtual network, ``direct``, ``dns`` and ``outside`` for those
-    that may cross Docker's. The set ``leaks`` keeps the first leaks.
+    that may cross Docker's. The set ``leaks`` keeps the first leaks. What pods send to anything
+    but pods and services takes the node's address: devices have no route to pods, and the answer
+    of another node (a NodePort's) must come back through the node that keeps the connection.
     """
     docker = ipaddress.IPv4Network(docker_subnet)
     # the first address is the host's: traffic with it is outside, not a leak
@@ -89,7 +91,7 @@ table inet kinda {{
 
 	chain pods_outside {{
 		type nat hook postrouting priority srcnat; policy accept;
-		oifname "eth0" ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade
+		ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade
 	}}
 }}
 """

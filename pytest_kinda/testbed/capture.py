@@ -29,6 +29,10 @@ class Capturer(Protocol):
         """Begin; the capture's id. Raises CaptureError for a bad filter, HostError."""
         ...
 
+    def capture_flush(self, identity: str) -> Mapping[str, Any]:
+        """Have everything that came until now in the file."""
+        ...
+
     def capture_stop(self, identity: str) -> Mapping[str, Any]:
         """End it: ``packets`` written and ``drops``."""
         ...
@@ -119,6 +123,8 @@ class Capture:
         return int(self._statistics.get("drops", 0)) if self._statistics else 0
 
     def _raw(self, expression: str | None) -> Iterator[RawPacket]:
+        if self._identity is not None and self.running:
+            self._capturer.capture_flush(self._identity)
         if not self.path.exists():
             return
         if not expression:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import ClusterError
 from pytest_kinda.testbed import workloads
 from pytest_kinda.testbed.api import Api
@@ -22,6 +24,11 @@ from pytest_kinda.testbed.states import Condition, Object, conditions
 from pytest_kinda.testbed.waiting import wait_for_object
 
 _NAMESPACES = resource("namespace")
+# In either of kube-proxy's modes; a service without endpoints is in neither of the two.
+_KNOWS = (
+    "{ iptables-save -t nat; nft list map ip kube-proxy service-ips; } 2>/dev/null "
+    '| grep -qwF -e "$1"'
+)
 
 
 class Cluster:
@@ -39,6 +46,7 @@ class Cluster:
         names: Mapping[str, str],
         image: Callable[[], str],
         *,
+        nodes: Sequence[NodeHandle] = (),
         remember: Callable[[Process], None] | None = None,
         show: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -47,6 +55,7 @@ class Cluster:
         self.node = node
         self._names = dict(names)
         self._image = image
+        self._nodes = tuple(nodes)
         self._remember = remember
         self._show = show
         self._namespace = "default"
@@ -254,7 +263,7 @@ class Cluster:
         namespace: str | None = None,
         timeout: float = 30.0,
     ) -> Object:
-        """Make a service and wait until it has an endpoint; the service as JSON.
+        """Make a service and wait until every node forwards to it; the service as JSON.
 
         Without ``selector`` it is for pods labelled ``app=NAME``, which ``run_pod`` and ``deploy``
         label so. ``kind`` is ``ClusterIP``, ``NodePort`` or ``None`` (headless). Raises
@@ -267,6 +276,19 @@ class Cluster:
             name, port, target_port or port, protocol, selector or {"app": name}, kind
         )
         made = self._create(resource("service"), space, body)
+        self.wait_for_service(name, namespace=space, timeout=timeout)
+        return made
+
+    def wait_for_service(
+        self, name: str, *, namespace: str | None = None, timeout: float = 30.0
+    ) -> Object:
+        """Wait until a service has an endpoint and every node forwards to it.
+
+        A service exists before it works: each node's kube-proxy hears of it in its own time.
+        ``timeout`` in seconds. Raises WaitTimeoutError, ClusterError.
+        """
+        space = namespace or self.namespace
+        found: Object = self.api.get(resource("service").path(space, name))
         wait_for_object(
             self.api,
             resource("endpoints"),
@@ -276,7 +298,24 @@ class Cluster:
             timeout=timeout,
             show=lambda text: None,
         )
-        return made
+        address = str(found["spec"].get("clusterIP", "None"))
+        if address != "None":
+            self._await_proxies(address, name, timeout)
+        return found
+
+    def _await_proxies(self, address: str, name: str, timeout: float) -> None:
+        """Wait until kube-proxy has put a service's address into every node's rules."""
+
+        def look() -> str:
+            with ThreadPoolExecutor(min(8, len(self._nodes))) as pool:
+                known = pool.map(
+                    lambda node: node.shell(_KNOWS, address, check=False).ok, self._nodes
+                )
+            missing = [node.name for node, well in zip(self._nodes, known, strict=True) if not well]
+            return f"kube-proxy has not yet told {', '.join(missing)}" if missing else ""
+
+        if self._nodes:
+            wait_until(look, f"service {name}", limit=timeout)
 
     # Objects of any kind
 

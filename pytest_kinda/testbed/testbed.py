@@ -412,6 +412,7 @@ class Testbed:
             self.node,
             self._names(),
             partial(image, "tools"),
+            nodes=self.kubernetes_nodes,
             remember=self._remember,
             show=self._show,
         )
@@ -490,8 +491,13 @@ class _Capturer:
         snaplen: int,
     ) -> str:
         keeper: Any = self._standing.keeper
-        wanted = [(node, self._standing.places[node], interface) for node, interface in points]
-        return str(keeper.capture_start(name, wanted, expression, path, snaplen))
+        places = self._standing.places
+        return str(keeper.capture_start(name, points, expression, path, snaplen, places=places))
+
+    def capture_flush(self, identity: str) -> Mapping[str, Any]:
+        keeper: Any = self._standing.keeper
+        found: Mapping[str, Any] = keeper.capture_flush(identity)
+        return found
 
     def capture_stop(self, identity: str) -> Mapping[str, Any]:
         keeper: Any = self._standing.keeper

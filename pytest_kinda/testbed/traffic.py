@@ -143,10 +143,12 @@ def iperf(
     parallel: int = 1,
     reverse: bool = False,
     port: int = 5201,
+    server_port: int | None = None,
 ) -> Iperf:
     """Run an iperf3 server in one place and a client in another.
 
-    ``target`` is the server's address where it is not its own (a service's, for example);
+    ``target`` is the server's address where it is not its own (a service's, for example), and
+    ``server_port`` where it listens when that is not the ``port`` that the client asks for;
     ``rate`` in bit/s (of UDP: 1 Mbit/s unless told otherwise); ``reverse`` lets the server send.
     Raises CommandError, KindaError. Example::
 
@@ -161,7 +163,9 @@ def iperf(
     argv += ["-u"] if udp else []
     argv += ["-b", str(rate)] if rate is not None else []
     argv += ["-R"] if reverse else []
-    with server.start("iperf3", "-s", "-1", "-p", str(port), "--forceflush") as serving:
+    with server.start(
+        "iperf3", "-s", "-1", "-p", str(server_port or port), "--forceflush"
+    ) as serving:
         serving.wait_for_output("listening", timeout=20.0)
         result = client.exec(*argv, timeout=seconds + 60.0, check=False)
         try:

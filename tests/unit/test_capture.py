@@ -29,6 +29,10 @@ class Recorder:
         )
         return "1"
 
+    def capture_flush(self, identity):
+        self.flushed = True
+        return {}
+
     def capture_stop(self, identity):
         return {"packets": 3, "drops": self.drops}
 
@@ -37,6 +41,8 @@ def test_a_capture_counts_selects_and_sorts(tmp_path):
     recorder = Recorder()
     with Capture(recorder, [("r1", "eth1")], tmp_path / "a.pcapng", expression="ip") as capture:
         assert capture.running
+        assert capture.count() == 3
+        assert recorder.flushed
     assert not capture.running
     assert recorder.started == [("a", (("r1", "eth1"),), "ip", 262144)]
     assert capture.count() == 3
