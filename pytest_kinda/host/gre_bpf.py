@@ -74,7 +74,8 @@ def add(ip: IPRoute, operation: AddTunnel, peers: int) -> None:
         ip.link("set", index=index, arp=False, state="up")
     add_addresses(ip, inner, operation)
 
-    constants = {1: int.from_bytes(IPv4Address(operation.local).packed, "little"), 2: carrier}
+    local = int.from_bytes(IPv4Address(operation.local).packed, "little")
+    constants = {1: local, 2: carrier, 3: inner}
     encap = bpf.load_classifier("kinda_encap", instructions("gre_encap"), constants, peers)
     try:
         _attach(ip, carrier, encap, "kinda_encap")

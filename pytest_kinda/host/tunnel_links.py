@@ -20,7 +20,7 @@ ROUTES = 66
 """The "protocol" of our routes: who made them, as ``ip route`` prints it."""
 
 _ENCAP_IP = 2
-_DONT_FRAGMENT = 1
+_DONT_FRAGMENT = 0x0100
 _GONE = (errno.ENOENT, errno.ENODEV, errno.EINVAL, errno.ESRCH, errno.EEXIST)
 
 

@@ -21,6 +21,7 @@ typedef unsigned long long u64;
 #define PEERS ((void *)CONSTANT(0x7ead0000))	/* LPM map: pod prefix -> underlay address */
 #define LOCAL ((u32)CONSTANT(0x7ead0001))	/* this node's underlay address */
 #define CARRIER ((u32)CONSTANT(0x7ead0002))	/* index of kgrep */
+#define INNER ((u32)CONSTANT(0x7ead0003))	/* index of kgre */
 
 #define BE16(x) ((u16)(((x) >> 8 & 0xff) | ((x) & 0xff) << 8))
 #define ETHER 14
@@ -40,6 +41,7 @@ typedef unsigned long long u64;
 #define ROOM_ENCAP_IPV4 (1ULL << 1)
 #define ROOM_ENCAP_GRE (1ULL << 3)
 #define ROOM_DECAP_IPV6 (1ULL << 8)	/* since Linux 6.3 */
+#define REDIRECT_INGRESS 1
 #define FIB_SUCCESS 0
 #define FIB_NO_NEIGHBOUR 7
 #define INET 2
@@ -161,6 +163,7 @@ int kinda_decap(struct packet *packet)
 	struct outer outer;
 	u8 mac[6] = { 2, 0, 0, 0, 0, 47 };	/* kgre's, or the frame would be another host's */
 	int by = -(int)sizeof(outer);
+	u8 class;
 
 	if (packet->protocol != IPV4 || load(packet, ETHER, &outer, sizeof(outer)))
 		return PASS;
@@ -171,18 +174,32 @@ int kinda_decap(struct packet *packet)
 		return PASS;
 	if (folded_sum(&outer.ip) != 0xffff)	/* the kernel counts and drops it */
 		return PASS;
+	u32 interface = CARRIER;	/* sent by kgrep is received by kgre */
+	u64 flags = 0;
 	if (outer.protocol == IPV4) {
 		if (adjust_room(packet, by, ROOM_MAC, ROOM_FIXED_GSO))
 			return DROP;
-	} else if (adjust_room(packet, by, ROOM_MAC, ROOM_FIXED_GSO | ROOM_DECAP_IPV6) &&
-		   adjust_room(packet, by, ROOM_MAC, ROOM_FIXED_GSO)) {
-		/* An older kernel refuses the flag before it changes anything. */
-		return DROP;
+	} else if (adjust_room(packet, by, ROOM_MAC, ROOM_FIXED_GSO | ROOM_DECAP_IPV6)) {
+		/*
+		 * An older kernel refuses the flag before it changes anything, and goes on taking
+		 * the packet for IPv4: kgrep would drop it where it holds several segments. Given
+		 * straight to kgre it is looked at anew (and not counted there).
+		 */
+		if (adjust_room(packet, by, ROOM_MAC, ROOM_FIXED_GSO))
+			return DROP;
+		interface = INNER;
+		flags = REDIRECT_INGRESS;
 	}
 	if (store(packet, 0, mac, 6, 0) || store(packet, ETHER - 2, &outer.protocol, 2, 0))
 		return DROP;
 	/* RFC 6040: a router on the way marked the outer header. */
-	if ((outer.ip.tos & CONGESTION) == CONGESTION)
-		set_congestion(packet);
-	return redirect(CARRIER, 0);	/* sent by kgrep is received by kgre */
+	if ((outer.ip.tos & CONGESTION) == CONGESTION) {
+		if (outer.protocol == IPV4) {
+			set_congestion(packet);
+		} else if (!load(packet, ETHER + 1, &class, 1) && (class & CONGESTION << 4)) {
+			class |= CONGESTION << 4;
+			store(packet, ETHER + 1, &class, 1, 0);
+		}
+	}
+	return redirect(interface, flags);
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dpkt
 import pytest
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pytest_kinda.errors import HostError
@@ -108,7 +108,7 @@ def test_full_size_tcp(two, offloads, address):
     for where, name, change in offloads:
         for place in getattr(two, where):
             set_offload(place, name, **change)
-    size = 20_000_000
+    size = 8_000_000
     assert transfer(two.pods[0], two.pods[1], address, size) < 10
 
 
@@ -183,50 +183,58 @@ def test_pods_of_nobody_are_not_sent_anywhere(two):
     assert not [frame for frame in seen if frame[12:14] == b"\x08\x00"]
 
 
-def test_the_class_of_service_and_marks_of_routers_reach_the_pod(two):
+@pytest.mark.parametrize("version", [4, 6], ids=["IPv4", "IPv6"])
+def test_the_class_of_service_and_marks_of_routers_reach_the_pod(two, version):
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
     with entered(two.pods[1]):
-        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with receiver, entered(two.router), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        receiver.bind(("10.244.2.2", 5000))
-        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        receiver = socket.socket(family, socket.SOCK_DGRAM)
+    with entered(two.router):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with entered(two.nodes[1]), IPRoute() as ip:
+        mac = ip.get_links(ifname="net0")[0].get_attr("IFLA_ADDRESS")
+    with receiver, raw:
+        receiver.bind(("fd00:244:2::2" if version == 6 else "10.244.2.2", 5000))
+        if version == 6:
+            receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
+        else:
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         receiver.settimeout(2)
         raw.bind(("r2", 0))
-        with entered(two.nodes[1]), IPRoute() as ip:
-            mac = ip.get_links(ifname="net0")[0].get_attr("IFLA_ADDRESS")
+        head = bytes.fromhex(mac.replace(":", "") + "0200000000010800")
         for outer_tos, inner_tos, expected in ((0x28, 0x28, 0x28), (3, 2, 3), (2, 2, 2)):
-            raw.send(bytes.fromhex(mac.replace(":", "")) + gre_frame(outer_tos, inner_tos))
+            raw.send(head + gre_packet(version, outer_tos, inner_tos))
             data, control, _, _ = receiver.recvmsg(100, 100)
             assert data == b"hello"
             assert control[0][2][0] == expected
-        damaged = bytearray(gre_frame(2, 2))
-        damaged[8 + 8] ^= 1  # the outer TTL, so that its checksum is wrong
-        raw.send(bytes.fromhex(mac.replace(":", "")) + bytes(damaged))
+        damaged = bytearray(gre_packet(version, 2, 2))
+        damaged[8] ^= 1  # the outer TTL, so that the checksum is wrong
+        raw.send(head + bytes(damaged))
         receiver.settimeout(0.3)
         with pytest.raises(TimeoutError):
             receiver.recv(100)
 
 
-def gre_frame(outer_tos: int, inner_tos: int) -> bytes:
-    """What follows the destination MAC of a frame from node 1 to node 2."""
+def gre_packet(version: int, outer_tos: int, inner_tos: int) -> bytes:
+    """A packet from node 1 to node 2 with a datagram from pod 1 to pod 2."""
     udp = dpkt.udp.UDP(sport=1, dport=5000, data=b"hello")
     udp.ulen = len(udp)
-    inner = dpkt.ip.IP(
-        src=socket.inet_aton("10.244.1.2"),
-        dst=socket.inet_aton("10.244.2.2"),
-        p=17,
-        tos=inner_tos,
-        data=udp,
-    )
-    inner.len = len(inner)
-    outer = dpkt.ip.IP(
-        src=socket.inet_aton("10.9.1.1"),
-        dst=socket.inet_aton("10.9.2.1"),
-        p=47,
-        tos=outer_tos,
-        data=struct.pack("!HH", 0, 0x0800) + bytes(inner),
-    )
-    outer.len = len(outer)
-    return bytes.fromhex("020000000001 0800") + bytes(outer)
+    if version == 6:
+        ends = [socket.inet_pton(socket.AF_INET6, f"fd00:244:{i}::2") for i in (1, 2)]
+        pseudo = b"".join(ends) + struct.pack("!II", len(udp), 17)
+        udp.sum = internet_checksum(pseudo + bytes(udp))
+        head = struct.pack("!IHBB", 6 << 28 | inner_tos << 20, len(udp), 17, 63)
+        inner, kind = head + b"".join(ends) + bytes(udp), 0x86DD
+    else:
+        inner = ipv4("10.244.1.2", "10.244.2.2", 17, inner_tos, bytes(udp))
+        kind = 0x0800
+    gre = struct.pack("!HH", 0, kind) + inner
+    return ipv4("10.9.1.1", "10.9.2.1", 47, outer_tos, gre)
+
+
+def ipv4(source: str, target: str, protocol: int, tos: int, payload: bytes) -> bytes:
+    ends = {"src": socket.inet_aton(source), "dst": socket.inet_aton(target)}
+    packet = dpkt.ip.IP(**ends, p=protocol, tos=tos, data=payload, len=20 + len(payload))
+    return bytes(packet)
 
 
 def test_the_drivers_understand_each_other():
@@ -312,6 +320,16 @@ def state_of(node) -> list[object]:
             for one in ip.get_filters(index=link["index"], parent=0xFFFFFFF2)
         ]
     return [links, routes, filters]
+
+
+def test_our_names_are_free_where_ip_gre_is_loaded():
+    need("gre")
+    with lab(1) as made, made.enter("n1")(), IPRoute() as ip:
+        for name in ("gre0", "gretap0", "erspan0"):
+            with pytest.raises(NetlinkError, match="File exists"):
+                ip.link("add", ifname=name, kind="veth", peer={"ifname": "other"})
+        for name in ("kgre", "kgrep"):
+            assert not ip.link_lookup(ifname=name)
 
 
 def test_a_tunnel_on_an_interface_that_is_not_there():

@@ -27,8 +27,8 @@ def test_the_instructions_are_those_of_the_source():
 
 def test_a_constant_without_a_value_is_an_error():
     with pytest.raises(HostError, match="constant 1"):
-        patch(instructions("gre_decap"), {2: 7})
-    patched = patch(instructions("gre_decap"), {1: 0x0101090A, 2: 7})
+        patch(instructions("gre_decap"), {2: 7, 3: 8})
+    patched = patch(instructions("gre_decap"), {1: 0x0101090A, 2: 7, 3: 8})
     assert b"\xad\x7e" not in patched
     assert len(patched) == len(instructions("gre_decap"))
 
