@@ -1,0 +1,43 @@
+"""Captures on a network of devices."""
+
+import pytest
+
+from pytest_kinda.errors import CaptureError
+from tests.support.topologies import PAIR
+
+pytestmark = pytest.mark.topology(PAIR)
+
+
+def test_a_capture_sees_what_crosses_a_link(kinda):
+    h1, h2 = kinda.node("h1"), kinda.node("h2")
+    with kinda.capture(kinda.link("r1", "h2"), filter="icmp") as capture:
+        assert kinda.ping("h1", "h2", count=3, size=100).received == 3
+    assert capture.count() == 6
+    assert capture.count("icmp[icmptype] = icmp-echo") == 3
+    first = capture.packets[0]
+    assert (first.ip.source, first.ip.destination) == (h1.ip, h2.ip)
+    assert first.ip.ttl == 63
+    assert first.interface == "r1:" + kinda.link("r1", "h2").end("r1").name
+    assert [packet.direction for packet in capture.packets[:2]] == ["out", "in"]
+    assert first.length == 14 + 20 + 8 + 100
+    assert capture.drops == 0
+
+
+def test_a_capture_everywhere_sees_each_packet_at_each_interface(kinda):
+    with kinda.capture(filter="icmp") as capture:
+        kinda.ping("h1", "h2", count=1)
+    assert capture.count("icmp[icmptype] = icmp-echo") == 4
+    assert {packet.interface.partition(":")[0] for packet in capture.packets} == {"h1", "r1", "h2"}
+
+
+def test_a_bad_filter_is_told(kinda):
+    with pytest.raises(CaptureError, match="capture filter 'prot gre'"):
+        kinda.capture("h1", filter="prot gre").start()
+
+
+def test_a_capture_that_a_test_leaves_is_ended(kinda):
+    capture = kinda.capture("h1").start()
+    kinda.ping("h1", "r1", count=1)
+    kinda.put_back()
+    assert not capture.running
+    assert capture.count("icmp") == 2
