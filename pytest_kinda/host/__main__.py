@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         default=[],
         help="what undoes the testbed, one argument a time; its directory is added (for tests)",
     )
+    parser.add_argument(
+        "--starter", type=int, default=0, help="the process that will be the first owner"
+    )
     given = parser.parse_args(arguments)
     directory = given.directory.resolve()
     from_keeper, to_starter = os.pipe()
@@ -37,10 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(text, end="")
         return 0 if text == "ready\n" else 1
     os.close(from_keeper)
-    os._exit(_keep(directory, given.testbed, given.undo_program, to_starter))
+    os._exit(_keep(directory, given, to_starter))
 
 
-def _keep(directory: Path, testbed: str, undo_program: list[str], to_starter: int) -> int:
+def _keep(directory: Path, given: argparse.Namespace, to_starter: int) -> int:
     def ready(text: str) -> None:
         os.write(to_starter, text.encode())
         os.close(to_starter)
@@ -50,7 +53,12 @@ def _keep(directory: Path, testbed: str, undo_program: list[str], to_starter: in
         _onto_log(directory / LOG)
         from pytest_kinda.host.keeper import KeeperServer
 
-        keeper = KeeperServer(directory, testbed=testbed, undo_program=tuple(undo_program))
+        keeper = KeeperServer(
+            directory,
+            testbed=given.testbed,
+            undo_program=tuple(given.undo_program),
+            starter=given.starter,
+        )
     except (KindaError, OSError) as error:
         ready(f"{error}\n")
         return 1

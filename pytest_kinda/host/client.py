@@ -60,6 +60,7 @@ class Keeper:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         argv = [sys.executable, "-m", "pytest_kinda.host", str(directory)]
         argv += ["--testbed", testbed] if testbed else []
+        argv += ["--starter", str(os.getpid())] if owner else []
         argv += [f"--undo-program={one}" for one in undo_program]
         package = Path(__file__).resolve().parents[2]
         paths = dict.fromkeys(

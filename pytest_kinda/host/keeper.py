@@ -37,7 +37,7 @@ from pytest_kinda.host.namespaces import start_time
 from pytest_kinda.host.undoing import Undoing
 
 SOCKET = "keeper.sock"
-FIRST_OWNER = 10.0
+FIRST_OWNER = 30.0
 """Seconds that the first owner may take to come."""
 
 _LONGEST_PATH = 100  # bytes; the kernel's limit of a socket's path is 107
@@ -68,7 +68,12 @@ class KeeperServer:
     """
 
     def __init__(
-        self, directory: Path, *, testbed: str = "", undo_program: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        testbed: str = "",
+        undo_program: tuple[str, ...] = (),
+        starter: int = 0,
     ) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(threadName)s %(levelname)s %(message)s"
@@ -88,6 +93,8 @@ class KeeperServer:
         signal.set_wakeup_fd(self._wake_to, warn_on_full_buffer=False)
         self._leases: list[Lease] = []
         self._had_owner = False
+        self._starter = _watch(starter) if starter else None
+        self._starter_gone = starter > 0 and self._starter is None
         self._began = time.monotonic()
         self._serving: set[threading.Thread] = set()
         program = undo_program or (sys.executable, "-m", "pytest_kinda.build.undo")
@@ -129,6 +136,8 @@ class KeeperServer:
             self._selector = selector
             selector.register(self._listener, selectors.EVENT_READ, self._accept)
             selector.register(self._wake_from, selectors.EVENT_READ, self._woken)
+            if self._starter is not None:
+                selector.register(self._starter, selectors.EVENT_READ, self._end_of_starter)
             while not self.undoing.finished.is_set():
                 for key, _ in selector.select(self._until_first_owner()):
                     key.data()
@@ -213,7 +222,14 @@ class KeeperServer:
     def _until_first_owner(self) -> float | None:
         if self._had_owner or self.kept:
             return None
+        if self._starter_gone:
+            return 0.0  # it was killed before it could become the owner
         return max(0.0, self._began + FIRST_OWNER - time.monotonic())
+
+    def _end_of_starter(self) -> None:
+        assert self._starter is not None
+        self._selector.unregister(self._starter)
+        self._starter_gone = True
 
     def _check_owners(self) -> None:
         if self._terminate:
@@ -222,7 +238,7 @@ class KeeperServer:
                 self.undoing.finished.set()
             else:
                 self.undoing.begin()
-        late = not self._had_owner and self._until_first_owner() == 0.0
+        late = self._until_first_owner() == 0.0
         if not self.kept and not self._leases and (self._had_owner or late):
             self.undoing.begin()
 
@@ -245,6 +261,14 @@ class KeeperServer:
 def _warm_up() -> None:
     """Import what the first operation needs, while nobody waits for it."""
     import pytest_kinda.host.carry  # noqa: F401
+
+
+def _watch(pid: int) -> int | None:
+    """A pidfd of a process; None if it is gone."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _only_keeper(directory: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ def same_machine() -> Iterator[Snapshot]:
     """The machine as it is before the test, and a check that it is so again after it."""
     before = snapshot()
     yield before
-    await_same(before, 20)
+    # Where other work changes the machine meanwhile, tests look for their own things only.
+    if not os.environ.get("KINDA_TEST_SHARED_MACHINE"):
+        await_same(before, 20)
 
 
 @pytest.fixture
