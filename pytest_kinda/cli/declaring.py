@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -43,7 +44,7 @@ def plan(
 ) -> None:
     """Print what would be built, without Docker.
 
-    FILE_OR_OBJECT is FILE.py, FILE.py:OBJECT or MODULE:OBJECT.
+    FILE_OR_OBJECT is FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json.
     """
     from pytest_kinda.cli.loading import load
     from pytest_kinda.plan import plan as make_plan
@@ -100,4 +101,58 @@ def print_plan(planned: Plan) -> None:
     )
 
 
-COMMANDS = (plan,)
+@click.command()
+@click.argument("topology", metavar="FILE_OR_OBJECT")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(["svg", "png", "mermaid", "dot"]),
+    help="Left out, the output file's suffix says it (.svg, .png, .mmd, .dot); else mermaid.",
+)
+@click.option("--addresses", is_flag=True, help="Show the plan's interfaces and addresses.")
+@plan_options
+def graph(
+    topology: str,
+    output: Path | None,
+    form: str | None,
+    addresses: bool,
+    engine: str | None,
+    tunnel: str | None,
+    pool: str | None,
+) -> None:
+    """Draw a topology with its link settings, without Docker.
+
+    Prints text forms where no output file is given. PNG needs Graphviz.
+    """
+    from pytest_kinda.cli.loading import load
+    from pytest_kinda.drawing import SUFFIXES, draw
+    from pytest_kinda.plan import plan as make_plan
+
+    if form is None and output is not None:
+        if output.suffix not in SUFFIXES:
+            known = ", ".join(SUFFIXES)
+            raise click.UsageError(f"found the suffix {output.suffix!r}; expected {known}, or -f")
+        form = SUFFIXES[output.suffix]
+    form = form or "mermaid"
+    if form == "png" and output is None:
+        raise click.UsageError("a PNG goes to a file: give -o FILE.png")
+    declared = load(topology)
+    options = options_from(engine, tunnel, pool)
+    drawing = draw(make_plan(declared, options) if addresses else declared, form)
+    if output is None:
+        click.echo(drawing.decode(), nl=False)
+    else:
+        output.write_bytes(drawing)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of topology files, for editors."""
+    from pytest_kinda.readers import schema as make_schema
+
+    print_json(make_schema())
+
+
+COMMANDS = (plan, graph, schema)

@@ -15,15 +15,20 @@ from pytest_kinda.errors import KindaError
 if TYPE_CHECKING:
     from pytest_kinda.topology.topology import Topology
 
-FORMS = "FILE.py, FILE.py:OBJECT or MODULE:OBJECT"
+FORMS = "FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json"
+FILES = (".yaml", ".yml", ".json")
 
 
 def load(reference: str) -> Topology:
-    """The topology that ``file.py:OBJECT``, ``file.py`` or ``module:OBJECT`` names.
+    """The topology that ``file.py:OBJECT``, ``file.py``, ``module:OBJECT`` or ``file.yaml`` names.
 
-    A file with exactly one topology needs no object's name. Runs the file. Raises KindaError that
-    says what the file holds.
+    A file with exactly one topology needs no object's name. Runs a Python file. Raises KindaError
+    that says what the file holds.
     """
+    if Path(reference).suffix in FILES:
+        from pytest_kinda.readers import read
+
+        return read(reference)
     where, _, name = reference.partition(":")
     module = _module(where)
     held = topologies_in(module)

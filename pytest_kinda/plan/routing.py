@@ -121,14 +121,12 @@ def _end_routes(
     return [RoutePlan(one, tuple(ways)) for one in destinations]
 
 
-def _distances(group: Group, graph: _Graph) -> dict[str, int]:
-    """How many hops each router is from the destination."""
-    if group.node:
-        distance = {group.node: 0}
-        frontier = [group.node]
-    else:
-        frontier = [one for one in group.routers if one in graph.hops]
-        distance = dict.fromkeys(frontier, 0)
+def _nearer(group: Group, graph: _Graph) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """How many hops each router is from the destination, and which neighbours are one nearer."""
+    starts = (group.node,) if group.node else group.routers
+    frontier = [one for one in starts if one in graph.hops]
+    distance = dict.fromkeys(frontier, 0)
+    nearer: dict[str, list[str]] = {}
     far = 0
     neighbours = graph.routers
     while frontier:
@@ -136,11 +134,15 @@ def _distances(group: Group, graph: _Graph) -> dict[str, int]:
         following: list[str] = []
         for one in frontier:
             for other in neighbours.get(one, ()):
-                if other not in distance:
+                known = distance.get(other)
+                if known is None:
                     distance[other] = far
+                    nearer[other] = [one]
                     following.append(other)
+                elif known == far:
+                    nearer[other].append(one)
         frontier = following
-    return distance
+    return distance, nearer
 
 
 def _group_routes(
@@ -154,26 +156,23 @@ def _group_routes(
     prefixes = group.prefixes[graph.version]
     if not prefixes:
         return
-    distance = _distances(group, graph)
-    unreached = len(distance) + 1
+    distance, nearer = _nearer(group, graph)
     for name in others:
-        if distance.get(name) == 0:
-            continue
         ways = graph.hops[name]
-        nearest = unreached
-        hops: list[Hop] = []
-        for neighbour, each in ways.items():
-            far = distance.get(neighbour, unreached)
-            if far > nearest or far == unreached:
-                continue
-            if far < nearest:
-                nearest, hops = far, []
-            hops += each
-        if not hops:
+        if name in distance:
+            through = nearer.get(name)
+        else:
+            reached = [one for one in ways if one in distance]
+            nearest = min((distance[one] for one in reached), default=0)
+            through = [one for one in reached if distance[one] == nearest]
+        if not through:
             continue
         mine = connected[name]
         source = addresses.loopback.get(name, "") if graph.version == 4 else ""
-        chosen = tuple(hops)
+        if len(through) == 1:
+            chosen = tuple(ways[through[0]])
+        else:
+            chosen = tuple(hop for one in through for hop in ways[one])
         found[name] += [RoutePlan(one, chosen, source) for one in prefixes if one not in mine]
 
 
