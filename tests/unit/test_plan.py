@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_kinda import ControlPlane, Host, Hub, Link, Router, Switch, Topology, Worker
@@ -32,6 +32,9 @@ from pytest_kinda.plan import (
 )
 from pytest_kinda.plan.values import NodePlan, RoutePlan
 from tests.support.declared import mixed, triangle
+
+# the same examples every time and none refused for slowness: machines of CI are busy
+EXAMPLES = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 ip_address = cache(ipaddress.ip_address)
 ip_interface = cache(ipaddress.ip_interface)
@@ -130,7 +133,7 @@ def plannable(topology: Topology) -> Plan | None:
         return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(EXAMPLES, max_examples=60)
 @given(topologies())
 def test_what_holds_of_every_plan(topology: Topology) -> None:
     made = plannable(topology)
@@ -173,7 +176,7 @@ def test_what_holds_of_every_plan(topology: Topology) -> None:
                 follow(made, a.name, b.endpoint)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(EXAMPLES, max_examples=30)
 @given(topologies())
 def test_routers_reach_every_address(topology: Topology) -> None:
     made = plannable(topology)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_kinda import units
@@ -53,6 +53,7 @@ def test_what_is_wrong_or_ambiguous_is_refused_with_what_is_accepted(
     assert repr(text).strip("'") in str(caught.value)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(1, 10**13))
 def test_formats_read_back(value: int) -> None:
     assert units.parse_rate(units.format_rate(value)) == value
@@ -60,6 +61,7 @@ def test_formats_read_back(value: int) -> None:
     assert units.parse_size(units.format_size(value)) == value
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(0, 1))
 def test_shares_read_back(value: float) -> None:
     assert units.parse_fraction(units.format_fraction(value)) == value
