@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,6 +47,7 @@ class Cluster:
         image: Callable[[], str],
         *,
         nodes: Sequence[NodeHandle] = (),
+        load: Callable[[str, Sequence[str]], None] | None = None,
         remember: Callable[[Process], None] | None = None,
         show: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -56,6 +57,7 @@ class Cluster:
         self._names = dict(names)
         self._image = image
         self._nodes = tuple(nodes)
+        self._load = load
         self._remember = remember
         self._show = show
         self._namespace = "default"
@@ -411,6 +413,17 @@ class Cluster:
             urllib.request.urlopen(forward.url)
         """
         return PortForward(self.kubectl, what, port, namespace or self.namespace, timeout)
+
+    def load_image(self, image: str, *, nodes: Iterable[str] | None = None) -> None:
+        """Put an image of the Docker Engine into the cluster's nodes, or into those named.
+
+        Pods that use it need no registry then. Raises HostError where the Engine has no such
+        image, UnknownNameError.
+        """
+        names = [self.node(name).name for name in nodes or (one.name for one in self._nodes)]
+        if self._load is None:
+            raise ClusterError("images cannot be loaded into the nodes of this cluster")
+        self._load(image, names)
 
     def nodes_ready(self) -> dict[str, bool]:
         """Whether each node is Ready, by declared name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pytest_kinda.errors import KindaError, UndoError, UnknownNameError
+from pytest_kinda.errors import BuildError, KindaError, UndoError, UnknownNameError
 from pytest_kinda.operations import Operation
 from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
 from pytest_kinda.testbed.capture import Capture
@@ -27,7 +27,12 @@ from pytest_kinda.testbed.processes import Process
 from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
 from pytest_kinda.testbed.traffic import Addressed, Iperf, Ping, iperf, ping
-from pytest_kinda.testbed.verification import Verification, verify
+from pytest_kinda.testbed.verification import (
+    Verification,
+    service_connections,
+    services_of,
+    verify,
+)
 
 if TYPE_CHECKING:
     from pytest_kinda.build.progress import Progress
@@ -88,7 +93,13 @@ class Testbed:
         if not isinstance(declared, Plan):
             declared = plan(declared, options or PlanOptions(), facts())
         standing = build(declared, name=name, progress=progress, keep=keep)
-        return cls(standing, progress.info)
+        testbed = cls(standing, progress.info)
+        try:
+            testbed._await_services(progress)
+        except BaseException:
+            testbed.close()
+            raise
+        return testbed
 
     @classmethod
     def open(cls, name: str | Path, *, owner: bool = False) -> Testbed:
@@ -413,11 +424,38 @@ class Testbed:
             self._names(),
             partial(image, "tools"),
             nodes=self.kubernetes_nodes,
+            load=self._load_image,
             remember=self._remember,
             show=self._show,
         )
         self._begin_namespace(cluster)
         return cluster
+
+    def _await_services(self, progress: Progress) -> None:
+        """Wait until every node has a TCP connection to the services that every cluster has."""
+        from pytest_kinda.build.awaiting import wait_until
+        from pytest_kinda.build.progress import step
+
+        services = services_of(self.plan)
+
+        def look() -> str:
+            found = service_connections(self.kubernetes_nodes, services)
+            missing = [
+                f"{node} to {address}" for (node, address), well in found.items() if not well
+            ]
+            return f"no TCP connection from {', '.join(missing)}" if missing else ""
+
+        if services:
+            with step(progress, "services"):
+                try:
+                    wait_until(look, "the services", limit=60.0)
+                except KindaError as error:
+                    raise BuildError("services", error.message, remedy=error.remedy) from error
+
+    def _load_image(self, image: str, nodes: Sequence[str]) -> None:
+        from pytest_kinda.build.images import load_image
+
+        load_image(image, {name: self.standing.containers[name] for name in nodes})
 
     def _begin_namespace(self, cluster: Cluster) -> None:
         cluster.begin_namespace(f"test-{self._next_number()}")

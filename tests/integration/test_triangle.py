@@ -5,7 +5,14 @@ import urllib.request
 
 import pytest
 
-from pytest_kinda.errors import ClusterError, CommandError, KindaError, UnknownNameError
+from pytest_kinda.errors import (
+    ClusterError,
+    CommandError,
+    HostError,
+    KindaError,
+    UnknownNameError,
+)
+from pytest_kinda.setup import image
 from tests.support.topologies import TRIANGLE
 
 pytestmark = pytest.mark.topology(TRIANGLE)
@@ -285,6 +292,15 @@ def test_a_deployment_is_spread_and_forwarded_to(kinda):
         urllib.request.urlopen(forward.url, timeout=5) as answer,
     ):
         assert answer.read().decode().strip() in [pod.name for pod in pods]
+
+
+def test_an_image_of_the_engine_is_loaded_and_used(kinda):
+    with pytest.raises(HostError, match=r"No such image: .*absent:9"):
+        kinda.cluster.load_image("absent:9")
+    name = image("base")
+    kinda.cluster.load_image(name, nodes=["w1"])
+    pod = kinda.cluster.run_pod("loaded", node="w1", image=name)
+    assert "iproute2" in pod.exec("ip", "-V").stdout
 
 
 def test_a_pod_that_can_never_run_is_told_at_once(kinda):
