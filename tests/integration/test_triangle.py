@@ -311,9 +311,10 @@ def test_a_pod_that_can_never_run_is_told_at_once(kinda):
 
 
 def test_a_wait_that_is_late_says_the_last_state(kinda):
-    kinda.cluster.run_pod("never", node="w1", ports=[9999], wait=False)
-    with pytest.raises(KindaError, match=r"(?s)last state: Running, not ready.*Unhealthy"):
-        kinda.cluster.wait_for("pod/never", "Ready", timeout=6)
+    pod = kinda.cluster.run_pod("never", node="w1", ports=[9999], wait=False)
+    pod.wait_for("Running", timeout=90)
+    with pytest.raises(KindaError, match=r"(?s)last state: Running, not ready.*event: Started"):
+        kinda.cluster.wait_for("pod/never", "Ready", timeout=3)
 
 
 def test_wrong_arguments_are_explained(kinda):
