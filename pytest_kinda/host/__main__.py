@@ -50,6 +50,7 @@ def _keep(directory: Path, given: argparse.Namespace, to_starter: int) -> int:
 
     try:
         os.setsid()
+        os.chdir("/")  # hold no directory that somebody wants to unmount
         _onto_log(directory / LOG)
         from pytest_kinda.host.keeper import KeeperServer
 
