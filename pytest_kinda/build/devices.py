@@ -26,15 +26,21 @@ _KATHARA_ENDED = "/tmp/EOS"
 def start_devices(
     nodes: Sequence[NodePlan], containers: Mapping[str, str], *, kathara: bool
 ) -> None:
-    """Make every device ready, side by side. Raises BuildError that names the device."""
+    """Make every device ready, side by side. Raises BuildError that names the device.
+
+    All are started before one is waited for: a router is ready when it has heard of all others.
+    """
     with ThreadPoolExecutor(_AT_ONCE, "device") as pool:
         running = [pool.submit(start_device, one, containers[one.name], kathara) for one in nodes]
+        for one in running:
+            one.result()
+        running = [pool.submit(await_device, one, containers[one.name]) for one in nodes]
         for one in running:
             one.result()
 
 
 def start_device(node: NodePlan, container: str, kathara: bool) -> None:
-    """Files, then start-up commands in their order, then wait for readiness."""
+    """Files, then start-up commands in their order."""
     device = node.device or DeviceSpec()
     execution = ContainerExecution(container, node.name)
     if kathara:
@@ -49,8 +55,13 @@ def start_device(node: NodePlan, container: str, kathara: bool) -> None:
                 f"{node.name}: start-up command {' '.join(command.argv)!r} ended with status "
                 f"{finished.rc}: {said(finished)}",
             )
+
+
+def await_device(node: NodePlan, container: str) -> None:
+    """Wait until the device says that it is ready. Raises BuildError with its last answer."""
+    device = node.device or DeviceSpec()
     for ready in device.ready:
-        _await_ready(execution, node.name, ready)
+        _await_ready(ContainerExecution(container, node.name), node.name, ready)
 
 
 def _await_kathara(execution: ContainerExecution, name: str) -> None:
@@ -78,7 +89,7 @@ def _await_ready(execution: ContainerExecution, name: str, ready: ReadySpec) -> 
 
     what = ready.what or " ".join(ready.argv)
     try:
-        wait_until(look, f"{name}: {what}", limit=ready.timeout, interval=0.1)
+        wait_until(look, f"{name}: {what}", limit=ready.timeout, interval=ready.interval)
     except WaitTimeoutError as error:
         raise BuildError(STEP, error.message, remedy=error.remedy) from error
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.layout import Domain, Layout, Port
 from pytest_kinda.plan.values import HostFacts, PlanOptions
-from pytest_kinda.topology import KubernetesNode
+from pytest_kinda.topology import KubernetesNode, routes_are_the_authors
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 EXACT_LIMIT = 100_000
@@ -231,14 +231,19 @@ def _allocate(group: Group, pool: Pool, name: str, problems: list[Problem]) -> N
 def _endpoints(
     layout: Layout, pool: Pool, name: str, problems: list[Problem]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The address that stands for each Kubernetes node, and which of them are on a loopback."""
+    """The address that stands for each Kubernetes node, and which of them are on a loopback.
+
+    Where a router follows its author's own files, nobody can be sure that it learns an address on
+    a loopback: there the first interface's address stands for every node.
+    """
+    announced = not any(routes_are_the_authors(one) for one in layout.nodes.values())
     endpoints: dict[str, str] = {}
     loopback: dict[str, str] = {}
     for node, ports in layout.ports.items():
         if not isinstance(layout.nodes[node], KubernetesNode) or not ports:
             continue
-        if len(ports) == 1:
-            ipv4 = [one for one in ports[0].addresses if ":" not in one]
+        if len(ports) == 1 or not announced:
+            ipv4 = [a for one in ports for a in one.addresses if ":" not in a]
             if ipv4:
                 endpoints[node] = ipv4[0].partition("/")[0]
             continue

@@ -9,14 +9,48 @@ from pytest_kinda.plan.values import DeviceSpec, InterfacePlan, RoutePlan
 
 
 @dataclass(frozen=True)
+class RoutingPeer:
+    """A router on the other side of one of the device's interfaces.
+
+    ``addresses`` are the peer's there, without lengths. ``asn`` is 0 where nobody said it;
+    ``generated`` tells whether the peer's configuration comes from the plan too.
+    """
+
+    node: str
+    interface: str
+    addresses: tuple[str, ...] = ()
+    asn: int = 0
+    generated: bool = True
+
+
+@dataclass(frozen=True)
+class RoutingContext:
+    """What a router that runs a routing protocol must know.
+
+    ``attached`` are addresses on the loopbacks of ends next to it, which it alone can announce.
+    ``wanted`` is every prefix that it knows once the protocol has converged, its own included.
+    """
+
+    protocol: str
+    asn: int
+    peers: tuple[RoutingPeer, ...] = ()
+    attached: tuple[RoutePlan, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DeviceContext:
-    """A device's place in the plan: its interfaces, addresses, routes and neighbours."""
+    """A device's place in the plan: its interfaces, addresses, routes and neighbours.
+
+    ``routing`` is None for a device without a routing protocol.
+    """
 
     name: str
     interfaces: tuple[InterfacePlan, ...] = ()
     routes: tuple[RoutePlan, ...] = ()
     loopback: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
+    routing: RoutingContext | None = None
 
     @property
     def uses_ipv6(self) -> bool:

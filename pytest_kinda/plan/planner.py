@@ -22,6 +22,7 @@ from pytest_kinda.plan.addressing import (
 )
 from pytest_kinda.plan.codec import signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind
+from pytest_kinda.plan.dynamic import routing_contexts, routing_problems
 from pytest_kinda.plan.layout import Layout, Port, lay_out, layout_problems
 from pytest_kinda.plan.naming import engine_names, mac
 from pytest_kinda.plan.routing import path_problems, routes
@@ -75,6 +76,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
 
     layout = lay_out(topology)
     problems = layout_problems(layout, options.engine) + path_problems(layout)
+    problems += routing_problems(layout)
     addresses = assign(layout, options, problems)
     node_routes = routes(layout, addresses, options.pool)
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
@@ -153,6 +155,7 @@ def _nodes(
     machines = [one for one in topology.nodes if layout.roles[one.name] != "hub"]
     names = engine_names(one.name for one in machines)
     interfaces = _interfaces(topology.name, layout)
+    routing = routing_contexts(layout, addresses)
     found: list[NodePlan] = []
     for one in machines:
         name = one.name
@@ -175,7 +178,13 @@ def _nodes(
             )
             continue
         peers = dict.fromkeys(peer for each in interfaces[name] for peer in each.peers)
-        context = DeviceContext(name, interfaces[name], node_routes[name], (), tuple(peers))
+        context = DeviceContext(
+            name,
+            interfaces[name],
+            node_routes[name],
+            neighbours=tuple(peers),
+            routing=routing.get(name),
+        )
         device, sysctls = _split_sysctls(cast("DeviceKind", one).specification(context))
         found.append(
             NodePlan(

@@ -31,11 +31,17 @@ class _Graph:
 def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[RoutePlan, ...]]:
     """The routes of every node whose routes the plan computes, by node."""
     found: dict[str, list[RoutePlan]] = {name: [] for name in layout.nodes}
+    # with several interfaces the kernel would send from the one that a packet leaves by
+    sources = {
+        name: endpoint
+        for name, endpoint in addresses.endpoints.items()
+        if len(layout.ports[name]) > 1
+    }
     versions = [4] + ([6] if any(one.prefixes[6] for one in addresses.groups) else [])
     for version in versions:
         graph = _graph(layout, addresses, version)
         connected = _connected(layout)
-        simple = _simple_ends(layout, addresses, graph)
+        simple = _simple_ends(layout, sources, graph)
         others = [
             name
             for name, one in layout.nodes.items()
@@ -46,7 +52,7 @@ def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[R
         for name in simple:
             found[name] += _end_routes(layout, graph, name, given, connected[name], version)
         for group in addresses.groups:
-            _group_routes(group, graph, others, connected, addresses, found)
+            _group_routes(group, graph, others, connected, sources, found)
     return {name: tuple(each) for name, each in found.items()}
 
 
@@ -89,13 +95,13 @@ def _connected(layout: Layout) -> dict[str, set[str]]:
     return found
 
 
-def _simple_ends(layout: Layout, addresses: Addresses, graph: _Graph) -> list[str]:
+def _simple_ends(layout: Layout, sources: dict[str, str], graph: _Graph) -> list[str]:
     """Ends with one neighbour to send everything to: they need no route per destination."""
     return [
         name
         for name, ways in graph.hops.items()
         if layout.roles[name] == "end" and len(ways) == 1 and len(graph.routers[name]) == 1
-        if name not in addresses.loopback and has_static_routes(layout.nodes[name])
+        if name not in sources and has_static_routes(layout.nodes[name])
     ]
 
 
@@ -150,7 +156,7 @@ def _group_routes(
     graph: _Graph,
     others: list[str],
     connected: dict[str, set[str]],
-    addresses: Addresses,
+    sources: dict[str, str],
     found: dict[str, list[RoutePlan]],
 ) -> None:
     prefixes = group.prefixes[graph.version]
@@ -168,7 +174,7 @@ def _group_routes(
         if not through:
             continue
         mine = connected[name]
-        source = addresses.loopback.get(name, "") if graph.version == 4 else ""
+        source = sources.get(name, "") if graph.version == 4 else ""
         if len(through) == 1:
             chosen = tuple(ways[through[0]])
         else:

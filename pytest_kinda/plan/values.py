@@ -107,11 +107,15 @@ class CommandSpec:
 
 @dataclass(frozen=True)
 class ReadySpec:
-    """How a device says that it is ready: this command, repeated until it ends with 0."""
+    """How a device says that it is ready: this command, repeated until it ends with 0.
+
+    It is asked again ``interval`` seconds after each answer, for ``timeout`` seconds at most.
+    """
 
     argv: tuple[str, ...]
     timeout: float = 60.0
     what: str = ""
+    interval: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,13 @@
 
 from pytest_kinda.topology.kubernetes import ControlPlane, KubernetesNode, Worker
 from pytest_kinda.topology.link import Link
-from pytest_kinda.topology.node import Node, forwarding, has_static_routes
+from pytest_kinda.topology.node import (
+    Node,
+    forwarding,
+    has_static_routes,
+    routes_are_the_authors,
+    routing_protocol,
+)
 from pytest_kinda.topology.topology import Topology
 
 __all__ = [
@@ -14,4 +20,6 @@ __all__ = [
     "Worker",
     "forwarding",
     "has_static_routes",
+    "routes_are_the_authors",
+    "routing_protocol",
 ]

@@ -65,6 +65,25 @@ class StaticRouting(Protocol):
         ...
 
 
+@runtime_checkable
+class DynamicRouting(Protocol):
+    """A router whose routes come from a routing protocol that the plan configures.
+
+    Neighbouring routers of equal ``routing_protocol`` talk to each other; empty is none. ``asn`` is
+    its number where the protocol has autonomous systems (None: the plan gives one).
+    """
+
+    @property
+    def routing_protocol(self) -> str:
+        """The protocol's name, such as ``"ospf"``."""
+        ...
+
+    @property
+    def asn(self) -> int | None:
+        """The number of its autonomous system."""
+        ...
+
+
 @dataclass(frozen=True)
 class Node:
     """A node of a topology; the base of every kind.
@@ -112,3 +131,15 @@ def forwarding(node: Node) -> ForwardingRole:
 def has_static_routes(node: Node) -> bool:
     """Whether the plan computes the node's routes; yes where it does not say."""
     return bool(getattr(node, "static_routes", True))
+
+
+def routing_protocol(node: Node) -> str:
+    """The routing protocol that the plan configures on the node; empty where there is none."""
+    return str(getattr(node, "routing_protocol", ""))
+
+
+def routes_are_the_authors(node: Node) -> bool:
+    """Whether it is a router whose routes nobody but its own files and commands make."""
+    return (
+        forwarding(node) == "router" and not has_static_routes(node) and not routing_protocol(node)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_kinda import ControlPlane, Host, Link, Router, Topology, Worker
+from pytest_kinda.devices.router import Routing
 
 TRIANGLE = Topology(
     name="triangle",
@@ -22,3 +23,20 @@ PAIR = Topology(
     links=[Link("h1", "r1"), Link("r1", "h2", rate="50mbit")],
 )
 """Two hosts and a router: devices only, so it stands in a second or two."""
+
+
+def ring(routing: Routing) -> Topology:
+    """Three routers in a circle, each with a host."""
+    return Topology(
+        name=f"ring-{routing}",
+        nodes=[
+            *(Router(f"r{n}", routing=routing) for n in (1, 2, 3)),
+            *(Host(f"h{n}") for n in (1, 2, 3)),
+        ],
+        links=[
+            Link("r1", "r2"),
+            Link("r2", "r3"),
+            Link("r3", "r1"),
+            *(Link(f"h{n}", f"r{n}") for n in (1, 2, 3)),
+        ],
+    )

@@ -109,7 +109,12 @@ def test_files_are_relative_to_the_file_and_it_gives_the_name(tmp_path: Path) ->
         ("nodes:\n  h1: {kind: host, memory: 3q}\n", 2, 28, ["memory", "3q", "mib"]),
         ("nodes:\n  h1: {kind: host, env: [a]}\n", 2, 25, ["env", "a mapping"]),
         ("nodes:\n  h1: {kind: host, ports: [x]}\n", 2, 27, ["ports", "HOST:CONTAINER"]),
-        ("nodes:\n  r1: {kind: router, routing: x}\n", 2, 31, ["routing", "static, null"]),
+        (
+            "nodes:\n  r1: {kind: router, routing: x}\n",
+            2,
+            31,
+            ["routing", "static, ospf, bgp, rip, null"],
+        ),
         ("nodes:\n  r1: router\n  r1: host\n", 3, 3, ["line 2 has it"]),
         ("nodes:\n  R1: router\n", 2, 3, ["R1", "a-z"]),
         ("nodes: {a: host, b: host}\nlinks:\n- [a, c]\n", 3, 7, ["'c'", "unknown node"]),
