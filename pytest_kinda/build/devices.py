@@ -17,6 +17,7 @@ from pytest_kinda.plan.values import DeviceSpec, FileSpec, NodePlan, ReadySpec
 STEP = "devices"
 _AT_ONCE = 8
 _STARTUP_LIMIT = 120.0
+_LOOK_LIMIT = 10.0  # one look on a busy machine may take longer than there is to wait
 
 # Kathara runs a script of its own in each device, and returns before it has ended. It unmounts and
 # writes /etc/hosts and changes the owner of FRR's files, so that ours must come after it.
@@ -84,7 +85,7 @@ def _await_kathara(execution: ContainerExecution, name: str) -> None:
 
 def _await_ready(execution: ContainerExecution, name: str, ready: ReadySpec) -> None:
     def look() -> str:
-        finished = execution.run(ready.argv, timeout=ready.timeout)
+        finished = execution.run(ready.argv, timeout=max(ready.timeout, _LOOK_LIMIT))
         return "" if finished.rc == 0 else f"status {finished.rc}, {said(finished)}"
 
     what = ready.what or " ".join(ready.argv)
