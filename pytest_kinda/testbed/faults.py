@@ -90,13 +90,20 @@ class Ledger:
             return tuple(self._open)
 
     def heal_all(self) -> tuple[str, ...]:
-        """Heal the newest first and go on past errors; the errors as text."""
+        """Heal the newest first and go on past errors; the errors as text.
+
+        What fails is tried once more at the end: a link on a paused node heals after the node.
+        """
         errors: list[str] = []
-        for fault in reversed(self.open):
-            try:
-                fault.heal()
-            except (KindaError, OSError) as error:
-                errors.append(f"{fault.what}: {error}")
+        for _ in range(2):
+            errors = []
+            for fault in reversed(self.open):
+                try:
+                    fault.heal()
+                except (KindaError, OSError) as error:
+                    errors.append(f"{fault.what}: {error}")
+            if not errors:
+                break
         return tuple(errors)
 
 

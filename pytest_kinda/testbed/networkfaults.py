@@ -2,7 +2,7 @@
 
 Two faults may hold the same interface. What it does to packets is what was declared, changed by
 every fault that is still open, in the order of their making; its carrier is back when the last
-fault that took it is healed.
+fault that took it is healed. What healing has done is looked at, not believed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.errors import HostError
 from pytest_kinda.operations import Operation, SetCarrier, SetShape, Shape
 from pytest_kinda.testbed.faults import Fault, Ledger
 from pytest_kinda.testbed.interfaces import InterfaceHandle
@@ -40,6 +42,7 @@ class NetworkFaults:
         self._lock = threading.RLock()
         self._cuts: dict[_Key, list[object]] = {}
         self._changes: dict[_Key, list[tuple[object, Mapping[str, Any]]]] = {}
+        self._found: dict[_Key, str] = {}
 
     def shape_of(self, end: InterfaceHandle) -> Shape:
         """What is on an interface now, as far as the open faults say."""
@@ -73,6 +76,8 @@ class NetworkFaults:
                     holders = self._cuts.get(_key(end), [])
                     self._cuts[_key(end)] = [one for one in holders if one is not token]
                 self._applier.settled(numbers)
+            for end in free:
+                _await_carrier(end)
 
         return self._ledger.inflict(what, bite, heal)
 
@@ -87,6 +92,8 @@ class NetworkFaults:
             with self._lock:
                 before = {_key(end): self.shape_of(end) for end in ends}
                 for end in ends:
+                    if not self._changes.get(_key(end)):
+                        self._found[_key(end)] = _queueing(end)
                     self._changes.setdefault(_key(end), []).append((token, dict(changes)))
                 numbers.extend(self._reshape(ends, before))
 
@@ -102,6 +109,9 @@ class NetworkFaults:
                     self._changes.update(old)
                     raise
                 self._applier.settled(numbers)
+                for end in ends:
+                    if not self._changes[_key(end)]:
+                        _check_queueing(end, self._found.pop(_key(end), ""))
 
         return self._ledger.inflict(what, bite, heal)
 
@@ -118,3 +128,26 @@ class NetworkFaults:
 
 def _key(end: InterfaceHandle) -> _Key:
     return end.node.name, end.name
+
+
+def _await_carrier(end: InterfaceHandle) -> None:
+    def look() -> str:
+        found = end.node.exec("cat", f"/sys/class/net/{end.name}/carrier", check=False)
+        return (
+            "" if found.lines == ["1"] else f"it has none ({found.stderr.strip() or 'carrier 0'})"
+        )
+
+    wait_until(look, f"the carrier of {end} after its link was healed", limit=10.0)
+
+
+def _queueing(end: InterfaceHandle) -> str:
+    """The queueing disciplines as tc tells them; empty where the node has no tc."""
+    return end.node.exec("tc", "qdisc", "show", "dev", end.name, check=False).stdout
+
+
+def _check_queueing(end: InterfaceHandle, before: str) -> None:
+    if before and (now := _queueing(end)) != before:
+        raise HostError(
+            f"{end} was healed, but what it does to packets is not what it was: "
+            f"expected {before.strip()!r}, found {now.strip()!r}"
+        )

@@ -26,6 +26,7 @@ from pytest_kinda.testbed.places import Ends, Where, points
 from pytest_kinda.testbed.processes import Process
 from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
+from pytest_kinda.testbed.tracing import PATTERN, Trace, trace_of
 from pytest_kinda.testbed.traffic import Addressed, Iperf, Ping, iperf, ping
 from pytest_kinda.testbed.verification import (
     Verification,
@@ -337,6 +338,24 @@ class Testbed:
     ) -> Iperf:
         """Measure throughput between nodes (by name too) and pods; see ``traffic.iperf``."""
         return iperf(self._place(client), self._place(server), **options)
+
+    def trace(self, source: str | CommandPlace, target: str | Addressed) -> Trace:
+        """The nodes and interfaces that a packet really crosses, in the order of time.
+
+        One ping is sent while every interface of the virtual network is captured. Raises
+        CommandError where the source has no ping. Example::
+
+            assert kinda.trace("w1", "w2").nodes == ("w1", "r1", "r2", "w2")
+        """
+        with self.capture(filter="icmp or icmp6 or proto gre or vlan") as capture:
+            answer = ping(self._place(source), self._target(target), count=1, pattern=PATTERN)
+        macs = {
+            str(end): end.mac
+            for node in self.nodes
+            if addresses_of(node.planned)
+            for end in node.interfaces
+        }
+        return trace_of(capture.packets, macs, arrived=bool(answer))
 
     def _place(self, place: str | CommandPlace) -> CommandPlace:
         return self.node(place) if isinstance(place, str) else place

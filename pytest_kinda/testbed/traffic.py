@@ -92,15 +92,18 @@ def ping(
     size: int = 56,
     dont_fragment: bool = False,
     wait: float = 1.0,
+    pattern: str = "",
 ) -> Ping:
     """Ping from a place to a node, pod or address.
 
-    ``interval`` and ``wait`` (for an answer) in seconds, ``size`` in bytes of payload. No answer
-    is a result, not an error. Raises CommandError where ping itself fails. Example::
+    ``interval`` and ``wait`` (for an answer) in seconds, ``size`` in bytes of payload, which
+    repeats the bytes of ``pattern`` (hex, at most 16). No answer is a result, not an error.
+    Raises CommandError where ping itself fails. Example::
 
         assert ping(w1, w2, size=1472, dont_fragment=True).loss == 0
     """
     argv = ["ping", "-n", "-c", str(count), "-i", f"{interval:g}", "-W", f"{wait:g}"]
+    argv += ["-p", pattern] if pattern else []
     argv += ["-s", str(size), *(["-M", "do"] if dont_fragment else []), address_of(target)]
     limit = count * (interval + wait) + 30.0
     result = source.exec(*argv, check=False, timeout=limit)

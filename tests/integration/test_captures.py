@@ -41,3 +41,12 @@ def test_a_capture_that_a_test_leaves_is_ended(kinda):
     kinda.put_back()
     assert not capture.running
     assert capture.count("icmp") == 2
+
+
+def test_a_trace_says_where_a_packet_was_lost(kinda):
+    assert kinda.trace("h1", "h2").nodes == ("h1", "r1", "h2")
+    with kinda.link("r1", "h2").down():
+        found = kinda.trace("h1", "h2")
+    assert not found
+    assert found.nodes == ("h1", "r1")
+    assert "did not come back" in str(found)

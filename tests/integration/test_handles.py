@@ -134,6 +134,14 @@ def test_a_paused_node_is_silent_until_it_is_healed(kinda):
     assert host.exec("true").ok
 
 
+def test_a_link_of_a_paused_node_is_healed_too(kinda):
+    kinda.node("h2").pause()
+    kinda.link("r1", "h2").down()
+    kinda.heal()
+    assert kinda.faults == ()
+    assert kinda.ping("h1", "h2", count=2, wait=2.0)
+
+
 def test_what_a_test_leaves_is_put_back(kinda):
     process = kinda.node("h1").start("sleep", "4713")
     kinda.link("h1", "r1").down()

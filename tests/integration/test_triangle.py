@@ -147,6 +147,18 @@ def test_a_capture_at_a_pod_sees_its_packets_bare(kinda, client, server):
     assert capture.packets[0].gre is None
 
 
+def test_a_trace_shows_the_real_path(kinda, client, server):
+    found = kinda.trace("w1", "w2")
+    assert found, str(found)
+    assert found.nodes == ("w1", "r1", "r2", "w2")
+    assert [one.direction for one in found.sightings] == ["out", "in"] * 3
+    assert not any(one.tunnelled for one in found.sightings)
+    pods = kinda.trace(client, server)
+    assert pods.nodes == ("w1", "r1", "r2", "w2")
+    assert all(one.tunnelled for one in pods.sightings)
+    assert 0 < pods.seconds < 1
+
+
 def test_packets_of_exactly_the_path_mtu_pass_and_larger_ones_do_not(kinda, client, server):
     mtu = 1500 - GRE
     fits = mtu - 28

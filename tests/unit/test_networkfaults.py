@@ -42,8 +42,23 @@ def faults(journal):
     return NetworkFaults(Ledger(), journal)
 
 
-def end(node, shape=DECLARED):
-    return InterfaceHandle(SimpleNamespace(name=node), InterfacePlan("eth1", "s", "", shape=shape))
+class Node:
+    """Answers what healing looks at."""
+
+    def __init__(self, name, *, qdiscs=("qdisc tbf 1:",), carrier="1"):
+        self.name = name
+        self.qdiscs = list(qdiscs)
+        self.carrier = carrier
+
+    def exec(self, program, *argv, check):
+        if program == "tc":
+            text = self.qdiscs.pop(0) if len(self.qdiscs) > 1 else self.qdiscs[0]
+            return SimpleNamespace(stdout=text)
+        return SimpleNamespace(lines=[self.carrier], stderr="")
+
+
+def end(node, shape=DECLARED, **answers):
+    return InterfaceHandle(Node(node, **answers), InterfacePlan("eth1", "s", "", shape=shape))
 
 
 def test_a_cut_takes_both_carriers_and_gives_them_back(faults, journal):
@@ -88,3 +103,9 @@ def test_an_impairment_that_is_refused_leaves_nothing(faults, journal):
     journal.fail = True
     with pytest.raises(HostError, match="refused"):
         faults.impair("late", [end("r1")], {"delay": 5})
+
+
+def test_healing_is_looked_at(faults):
+    fault = faults.impair("slow", [end("r1", qdiscs=["before", "after"])], {"rate": 1_000_000})
+    with pytest.raises(HostError, match="expected 'before', found 'after'"):
+        fault.heal()
