@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.machine import Snapshot, await_same, snapshot
+from tests.support.machine import await_same, snapshot
 
 
 @pytest.fixture
-def same_machine() -> Iterator[Snapshot]:
-    """The machine as it is before the test, and a check that it is so again after it."""
-    before = snapshot()
-    yield before
-    # Where other work changes the machine meanwhile, tests look for their own things only.
-    if not os.environ.get("KINDA_TEST_SHARED_MACHINE"):
-        await_same(before, 20)
+def same_machine(state_home: Path) -> Iterator[Callable[[float], float]]:
+    """Wait, so many seconds at most, until the machine is as it was before the test.
+
+    Gives the seconds that it took; checked after the test in any case.
+    """
+    before = snapshot(state_home)
+    yield lambda limit: await_same(before, state_home, limit)
+    await_same(before, state_home, 20)
 
 
 @pytest.fixture

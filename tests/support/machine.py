@@ -17,7 +17,6 @@ Snapshot = Mapping[str, frozenset[str]]
 _COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
 # Docker's own bridge gets its carrier and its link-local address with the first container.
 _BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
-_OURS = ("-m pytest_kinda", "containerd-shim", "kind create", "kind delete", "docker exec")
 
 
 def _lines(*argv: str) -> frozenset[str]:
@@ -62,29 +61,28 @@ def _bpf_programs() -> frozenset[str]:
     return frozenset(found)
 
 
-def _processes() -> frozenset[str]:
-    """Processes that a testbed may have left: keepers, kind, shims, executed commands.
-
-    Those inside containers are not looked at: they end with their container.
-    """
+def processes(state_home: Path) -> frozenset[str]:
+    """Processes that were started with this state directory: pytest, keepers, their children."""
+    mark = f"XDG_STATE_HOME={state_home}".encode()
     found = []
-    here = os.readlink("/proc/self/ns/pid")
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
         try:
-            if os.readlink(entry / "ns" / "pid") != here:
-                continue
-            argv = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                argv = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(f"{entry.name} {argv.decode(errors='replace').strip()[:160]}")
         except OSError:
             continue
-        if any(word in argv for word in _OURS):
-            found.append(f"{entry.name} {argv.strip()[:160]}")
     return frozenset(found)
 
 
-def snapshot() -> Snapshot:
-    """The state of the machine that a testbed could have changed."""
+def snapshot(state_home: Path) -> Snapshot:
+    """The state of the machine that a testbed with this state directory could have changed.
+
+    On a machine where others build testbeds at the same time, ``KINDA_TEST_SHARED_MACHINE=1`` leaves only
+    what is surely of this state directory.
+    """
+    if os.environ.get("KINDA_TEST_SHARED_MACHINE"):
+        return {"processes": processes(state_home)}
     return {
         "containers": _lines("docker", "ps", "-a", "--format", "{{.ID}} {{.Names}}"),
         "volumes": _lines("docker", "volume", "ls", "-q"),
@@ -98,7 +96,7 @@ def snapshot() -> Snapshot:
         "namespaces": _lines("ip", "netns"),
         "mounts": frozenset(Path("/proc/self/mounts").read_text().splitlines()),
         "BPF programs": _bpf_programs(),
-        "processes": _processes(),
+        "processes": processes(state_home),
     }
 
 
@@ -111,11 +109,11 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     return found
 
 
-def await_same(before: Snapshot, limit: float) -> float:
+def await_same(before: Snapshot, state_home: Path, limit: float) -> float:
     """Wait until the machine is as before; the seconds it took. Raises AssertionError."""
     begun = time.monotonic()
     while True:
-        found = differences(before, snapshot())
+        found = differences(before, snapshot(state_home))
         taken = time.monotonic() - begun
         if not found:
             return taken
