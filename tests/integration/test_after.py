@@ -153,7 +153,7 @@ def test_after_ctrl_c_in_a_test(tmp_path: Path, same_machine: Same, ended: list[
     process = suite.start()
     suite.await_standing()
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 2, suite.output
+    assert process.wait(120) == 2, suite.output
     same_machine(2)
     assert left_directories() == []
     assert "undo" in suite.output
@@ -165,7 +165,7 @@ def test_after_ctrl_c_in_the_build(tmp_path: Path, same_machine: Same, ended: li
     process = suite.start()
     suite.await_text("network")
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 2, suite.output
+    assert process.wait(120) == 2, suite.output
     same_machine(2)
     assert left_directories() == []
 
@@ -260,6 +260,6 @@ def test_the_triangle_after_ctrl_c_while_kind_creates(
     suite.await_text("kind cluster")
     suite.await_text("wiring")
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(90) == 2, suite.output
+    assert process.wait(120) == 2, suite.output
     same_machine(5)
     assert left_directories() == []

@@ -78,8 +78,8 @@ def processes(state_home: Path) -> frozenset[str]:
 def snapshot(state_home: Path) -> Snapshot:
     """The state of the machine that a testbed with this state directory could have changed.
 
-    On a machine where others build testbeds at the same time, ``KINDA_TEST_SHARED_MACHINE=1`` leaves only
-    what is surely of this state directory.
+    Where others build testbeds at the same time, ``KINDA_TEST_SHARED_MACHINE=1`` leaves only what
+    is surely of this state directory.
     """
     if os.environ.get("KINDA_TEST_SHARED_MACHINE"):
         return {"processes": processes(state_home)}
