@@ -17,6 +17,7 @@ from typing import Any
 
 from pytest_kinda.build import readiness
 from pytest_kinda.build.devices import start_devices
+from pytest_kinda.build.direct import DirectEngine
 from pytest_kinda.build.directories import logs_directory, new_testbed_directory
 from pytest_kinda.build.engine import Deployed, NetworkEngine
 from pytest_kinda.build.execution import ContainerExecution
@@ -89,7 +90,8 @@ class _Builder:
         self.home = home
         self.keeper = keeper
         self.progress = progress
-        self.engine: NetworkEngine = KatharaEngine()
+        self.kathara = plan.options.engine == "kathara"
+        self.engine: NetworkEngine = KatharaEngine() if self.kathara else DirectEngine()
         self.places: dict[str, Place] = {}
         self.containers: dict[str, str] = {}
         self.kind: KindRun | None = None
@@ -159,7 +161,7 @@ class _Builder:
             self.keeper.apply(operations, self.places)
         if self.plan.devices:
             with _step(self.progress, "devices"):
-                start_devices(self.plan.devices, self.containers, kathara=True)
+                start_devices(self.plan.devices, self.containers, kathara=self.kathara)
         if self.plan.cluster is not None and self.plan.cluster.cni != "none":
             with _step(self.progress, "tunnels and CNI"):
                 self.keeper.apply(self._pod_network(), self.places)

@@ -45,9 +45,10 @@ def start_device(node: NodePlan, container: str, kathara: bool) -> None:
     device = node.device or DeviceSpec()
     execution = ContainerExecution(container, node.name)
     if kathara:
+        # The direct engine has put the files there before the start.
         _await_kathara(execution, node.name)
-    if device.files:
-        docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
+        if device.files:
+            docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
     for command in device.startup:
         finished = execution.run(command.argv, timeout=_STARTUP_LIMIT)
         if command.check and finished.rc != 0:

@@ -13,12 +13,12 @@ from typing import Any
 from tests.support import topologies
 
 
-def plan_of(name: str) -> Any:
+def plan_of(name: str, **options: Any) -> Any:
     """The plan of one of the shared topologies (``PAIR``, ``TRIANGLE``) on this machine."""
     from pytest_kinda.build.facts import facts
     from pytest_kinda.plan import PlanOptions, plan
 
-    return plan(getattr(topologies, name), PlanOptions(), facts())
+    return plan(getattr(topologies, name), PlanOptions(**options), facts())
 
 
 def start_building(topology: str, testbed: str) -> subprocess.Popen[str]:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kinda import Host, Hub, Link, Topology
 from pytest_kinda.build import catalogue
 from pytest_kinda.build.builder import build
+from pytest_kinda.build.facts import facts
+from pytest_kinda.build.standing import Standing
 from pytest_kinda.build.undo import undo_testbed
 from pytest_kinda.errors import BuildError, HostError, KindaError
 from pytest_kinda.host.journal import Journal
+from pytest_kinda.plan import PlanOptions, plan
 from pytest_kinda.plan.values import CommandSpec, DeviceSpec, FileSpec, Plan, ReadySpec
 from tests.support.builds import await_true, journal_lines, plan_of, start_building
 from tests.support.machine import Snapshot
@@ -28,14 +32,41 @@ def silent(line: str) -> None:
     pass
 
 
-def test_hosts_reach_each_other_across_the_router(testbed_id: str, same_machine: Snapshot) -> None:
-    standing = build(plan_of("PAIR"), name=testbed_id)
+@pytest.mark.parametrize("engine", ["kathara", "direct"])
+def test_hosts_reach_each_other_across_the_router(
+    testbed_id: str, same_machine: Snapshot, engine: str
+) -> None:
+    standing = build(plan_of("PAIR", engine=engine), name=testbed_id)
     address = standing.plan.node("h2").interfaces[0].addresses[0].partition("/")[0]
     finished = standing.execution("h1").run(["ping", "-n", "-c", "1", "-W", "2", address])
     assert finished.rc == 0
     assert b"ttl=63" in finished.stdout
     assert standing.keeper.undo(silent) == ()
     assert not standing.directory.exists()
+
+
+@pytest.mark.parametrize("engine", ["kathara", "direct"])
+def test_all_on_a_hub_hear_what_one_says(testbed_id: str, engine: str) -> None:
+    hosts = [Host(f"h{number}") for number in (1, 2, 3)]
+    hub = Topology(
+        name="hub", nodes=[*hosts, Hub("hub")], links=[Link(one.name, "hub") for one in hosts]
+    )
+    standing = build(plan(hub, PlanOptions(engine=engine), facts()), name=testbed_id)
+    execution = standing.execution("h1")
+    for name in ("h2", "h3"):
+        address = standing.plan.node(name).interfaces[0].addresses[0].partition("/")[0]
+        assert execution.run(["ping", "-n", "-c", "1", "-W", "2", address]).ok
+    # To h2 alone, and yet on h3's wire: a switch would have learnt where h2 is.
+    before = received(standing, "h3")
+    address = standing.plan.node("h2").interfaces[0].addresses[0].partition("/")[0]
+    assert execution.run(["ping", "-n", "-c", "20", "-i", "0.01", address]).ok
+    assert received(standing, "h3") - before >= 40
+    assert standing.keeper.undo(silent) == ()
+
+
+def received(standing: Standing, name: str) -> int:
+    argv = ["cat", "/sys/class/net/eth0/statistics/rx_packets"]
+    return int(standing.execution(name).run(argv).stdout)
 
 
 def test_another_process_opens_and_cleans_it(testbed_id: str) -> None:
@@ -50,13 +81,14 @@ def test_another_process_opens_and_cleans_it(testbed_id: str) -> None:
         catalogue.open_standing(testbed_id)
 
 
-def test_files_commands_and_readiness_come_in_their_order(testbed_id: str) -> None:
+@pytest.mark.parametrize("engine", ["kathara", "direct"])
+def test_files_commands_and_readiness_come_in_their_order(testbed_id: str, engine: str) -> None:
     device = DeviceSpec(
         files=(FileSpec("/srv/a", text="from the plan"),),
         startup=(CommandSpec(("cp", "/srv/a", "/srv/b")), CommandSpec(("false",), check=False)),
         ready=(ReadySpec(("cat", "/srv/b")),),
     )
-    standing = build(with_device(plan_of("PAIR"), "h1", device), name=testbed_id)
+    standing = build(with_device(plan_of("PAIR", engine=engine), "h1", device), name=testbed_id)
     assert standing.execution("h1").run(["cat", "/srv/b"]).stdout == b"from the plan"
     assert standing.keeper.undo(silent) == ()
 
