@@ -29,7 +29,7 @@ MEMORY = 128 << 20
 """Bytes that all rings of a capture may take together; one takes 16 MiB at most."""
 
 _EVER = 1 << 63
-_FLUSH_LIMIT = 5.0  # seconds for the kernel to hand over what it has
+_FLUSH_LIMIT = 30.0  # seconds for the kernel to hand over what it has
 
 
 class Recording:

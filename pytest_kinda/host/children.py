@@ -25,7 +25,7 @@ MARK = "KINDA_CHILD"
 """The environment variable that all processes below a child carry."""
 
 _PR_SET_PDEATHSIG = 1
-_AWAIT = 10.0  # seconds for killed processes to be gone
+_AWAIT = 30.0  # seconds for killed processes to be gone
 
 
 @dataclass

@@ -17,7 +17,7 @@ from pytest_kinda.host.journal import Journal
 from pytest_kinda.jsonvalues import to_json
 from pytest_kinda.operations import Operation, Place, encode
 
-_START = 30.0  # seconds for a keeper to answer
+_START = 60.0  # seconds for a keeper to answer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pytest_kinda.host.children import Child
 from pytest_kinda.operations import HOST, Place
 
 PROGRAM = (sys.executable, "-m", "pytest_kinda.host.capture")
-GRACE = 3.0
+GRACE = 10.0
 """Seconds that a capture may take to write its last packets when it is told to end."""
 
 

@@ -58,20 +58,22 @@ class FakeContainer:
         with Namespace.open(self.pid) as namespace, entered(namespace):
             return function(*arguments)
 
-    def reaches(self, other: FakeContainer, address: str, count: int = 1) -> bool:
-        """Whether datagrams to an address of another place come there."""
+    def reaches(
+        self, other: FakeContainer, address: str, count: int = 1, limit: float = 20
+    ) -> bool:
+        """Whether datagrams to an address of another place come there within ``limit`` seconds."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with (
             other.call(socket.socket, family, socket.SOCK_DGRAM) as server,
             self.call(socket.socket, family, socket.SOCK_DGRAM) as client,
         ):
             server.bind((address, 0))
-            server.settimeout(2)
+            server.settimeout(limit)
             for _ in range(count):
                 client.sendto(b"hello", server.getsockname()[:2])
             try:
                 return all(server.recv(100) == b"hello" for _ in range(count))
-            except TimeoutError:
+            except (TimeoutError, OSError):
                 return False
 
     def end(self) -> None:

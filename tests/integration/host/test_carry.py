@@ -32,6 +32,9 @@ from tests.support.places import containers, table
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
+# On the machine itself, which other test runs may share.
+BRIDGE = f"kdtb1{os.getpid()}"
+PORTS = (f"kdt1{os.getpid()}", f"kdt2{os.getpid()}")
 LINE = (
     AddVeth(
         End("a", "eth0", "02:00:00:00:00:01", 1400), End("r", "eth0", "02:00:00:00:00:02", 1400)
@@ -164,17 +167,17 @@ def received(place):
 def test_a_place_joins_a_bridge_on_the_host():
     with containers("a", "b") as found:
         places = table(found)
-        hub = AddHub(HOST, "kinda-test-br")
+        hub = AddHub(HOST, BRIDGE)
         ports = [
-            AddBridgePort(End("a", "eth1"), "kdtest000001", "kinda-test-br"),
-            AddBridgePort(End("b", "eth1"), "kdtest000002", "kinda-test-br"),
+            AddBridgePort(End("a", "eth1"), PORTS[0], BRIDGE),
+            AddBridgePort(End("b", "eth1"), PORTS[1], BRIDGE),
         ]
         try:
             carry.carry_out([hub, *ports], places)
             # (Whether packets cross it is up to the machine's FORWARD rules.)
-            assert set(os.listdir("/sys/class/net/kinda-test-br/brif")) == {
-                "kdtest000001",
-                "kdtest000002",
+            assert set(os.listdir(f"/sys/class/net/{BRIDGE}/brif")) == {
+                PORTS[0],
+                PORTS[1],
             }
             shown = json.loads(found["a"].run("ip", "-j", "link", "show", "eth1"))[0]
             assert "LOWER_UP" in shown["flags"]
@@ -184,7 +187,7 @@ def test_a_place_joins_a_bridge_on_the_host():
             assert link_names(found["a"]) == {"lo"}
         finally:
             carry.undo(hub, places)
-        assert not Path("/sys/class/net/kinda-test-br").exists()
+        assert not Path("/sys/class/net", BRIDGE).exists()
 
 
 def test_an_address_that_is_not_there_is_removed_without_an_error():
@@ -234,17 +237,19 @@ def test_a_recycled_pid_is_not_the_container():
 
 
 def test_a_sysctl_of_the_host_goes_back_to_what_it_was():
-    key = "net.ipv4.neigh.default.gc_thresh3"
-    path = Path("/proc/sys", *key.split("."))
-    before = path.read_text().strip()
-    operation = SetSysctl(HOST, key, str(int(before) + 1))
-    entry = carry.undo_entry(operation, {})
+    hub = AddHub(HOST, BRIDGE)
+    path = Path("/proc/sys/net/ipv4/conf", BRIDGE, "rp_filter")
+    carry.carry_out([hub], {})
     try:
+        before = path.read_text().strip()
+        operation = SetSysctl(HOST, f"net.ipv4.conf.{BRIDGE}.rp_filter", str(int(before) ^ 1))
+        entry = carry.undo_entry(operation, {})
         carry.carry_out([operation], {})
-        assert path.read_text().strip() == str(int(before) + 1)
-    finally:
+        assert path.read_text().strip() == str(int(before) ^ 1)
         carry.undo_from_entry(json.loads(json.dumps(entry)))
-    assert path.read_text().strip() == before
+        assert path.read_text().strip() == before
+    finally:
+        carry.undo(hub, {})
 
 
 def test_files_are_written_inside_the_container_whatever_its_links_say(tmp_path):

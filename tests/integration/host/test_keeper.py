@@ -66,7 +66,7 @@ def start(tmp_path):
             pass
 
 
-def wait_until(condition, what, limit=10.0):
+def wait_until(condition, what, limit=60.0):
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"not in {limit} s: {what}"
@@ -341,23 +341,22 @@ def test_run_gives_back_both_streams_the_status_and_takes_input(start, tmp_path)
 def test_what_takes_too_long_is_killed_with_all_that_it_started(start, tmp_path):
     keeper = start()
     script = f"setsid sleep 61.25 & echo $! > {tmp_path}/left; echo waiting >&2; exec sleep 61.5"
-    with pytest.raises(HostError, match=r"(?s)did not end within 0\.3 s and was killed: waiting"):
-        keeper.run(["sh", "-c", script], timeout=0.3)
+    with pytest.raises(HostError, match=r"(?s)did not end within 3 s and was killed: waiting"):
+        keeper.run(["sh", "-c", script], timeout=3)
     assert ended(int((tmp_path / "left").read_text()))
     assert Journal.read(keeper.directory).entries == ()
 
 
-def test_calls_are_served_while_another_runs(start):
+def test_calls_are_served_while_another_runs(start, tmp_path):
     keeper = start()
     results = []
-    thread = threading.Thread(target=lambda: results.append(keeper.run(["sleep", "1"]).rc))
+    script = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    thread = threading.Thread(target=lambda: results.append(keeper.run(["sh", "-c", script]).rc))
     thread.start()
     wait_until(lambda: keeper.hello()["children"] == 1, "the child runs")
-    begin = time.monotonic()
-    for _ in range(20):
-        keeper.record([{"undo": "x"}])
-    assert time.monotonic() - begin < 0.9
-    assert thread.is_alive() or results
+    assert keeper.record([{"undo": "x"}]) == (2,)
+    assert results == []
+    (tmp_path / "go").touch()
     thread.join()
     assert results == [0]
 
