@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from pytest_kinda.plan.tunnels import tunnel_address
 from pytest_kinda.plan.values import NodePlan, Plan
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
@@ -58,27 +59,29 @@ class Verification:
         return "\n".join(parts).rstrip()
 
 
-def pod_gateway(planned: NodePlan) -> str:
-    """The address of a node's pod network that the node itself has; empty where it has none."""
+def pod_source(planned: NodePlan) -> str:
+    """The address in a node's pod network that its tunnel device has; empty where it has none.
+
+    The network's first address comes with the first pod only.
+    """
     for cidr in planned.pod_cidrs:
-        network = ipaddress.ip_network(cidr)
-        if network.version == 4:
-            return str(network[1])
+        if ":" not in cidr:
+            return tunnel_address(cidr)
     return ""
 
 
 def pod_reachability(nodes: Sequence[KubernetesNodeHandle], *, wait: float = 1.0) -> Reachability:
     """Ping from each node's address in its pod network to those of all others: through the GRE."""
-    gateways = {node.name: pod_gateway(node.planned) for node in nodes}
+    sources = {node.name: pod_source(node.planned) for node in nodes}
     pairs: dict[tuple[str, str], bool] = {}
     skipped: list[str] = []
-    able = [node for node in nodes if gateways[node.name]]
+    able = [node for node in nodes if sources[node.name]]
     if not able:
         return Reachability(pairs)
 
     def probe(node: KubernetesNodeHandle) -> frozenset[str] | None:
-        others = [gateways[other.name] for other in able if other is not node]
-        return ping_all(node, others, source=gateways[node.name], wait=wait)
+        others = [sources[other.name] for other in able if other is not node]
+        return ping_all(node, others, source=sources[node.name], wait=wait)
 
     with ThreadPoolExecutor(min(16, len(able)), thread_name_prefix="pods") as pool:
         for node, answered in zip(able, pool.map(probe, able), strict=True):
@@ -87,7 +90,7 @@ def pod_reachability(nodes: Sequence[KubernetesNodeHandle], *, wait: float = 1.0
                 continue
             for other in able:
                 if other is not node:
-                    pairs[node.name, other.name] = gateways[other.name] in answered
+                    pairs[node.name, other.name] = sources[other.name] in answered
     return Reachability(pairs, tuple(skipped))
 
 
