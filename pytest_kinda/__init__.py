@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_kinda.devices.device import Command, Device
     from pytest_kinda.devices.host import Host
+    from pytest_kinda.devices.lab import LabDevice
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
@@ -25,6 +26,7 @@ _WHERE = {
     "Device": "devices.device",
     "Host": "devices.host",
     "Hub": "devices.switch",
+    "LabDevice": "devices.lab",
     "Link": "topology.link",
     "Router": "devices.router",
     "Shape": "operations.values",
@@ -39,6 +41,7 @@ __all__ = [
     "Device",
     "Host",
     "Hub",
+    "LabDevice",
     "Link",
     "Router",
     "Shape",

@@ -55,6 +55,10 @@ class TopologyError(DeclarationError):
     """A topology, node or link that cannot be what its author wrote."""
 
 
+class LabWarning(UserWarning):
+    """Something in a lab's files that has no effect here, or not the one its author expects."""
+
+
 class PlanError(DeclarationError):
     """A valid topology that cannot be carried out with these options on this host."""
 

@@ -6,7 +6,7 @@ import base64
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.engine_api import docker_request
@@ -31,13 +31,45 @@ def start_devices(
 
     All are started before one is waited for: a router is ready when it has heard of all others.
     """
+    running: dict[str, Future[None]] = {}
+
+    def start(node: NodePlan, before: list[Future[None]]) -> None:
+        for one in before:
+            one.result()
+        start_device(node, containers[node.name], kathara)
+
     with ThreadPoolExecutor(_AT_ONCE, "device") as pool:
-        running = [pool.submit(start_device, one, containers[one.name], kathara) for one in nodes]
-        for one in running:
+        for node in in_order(nodes):
+            # those it waits for have been handed to the pool before: one of them always runs
+            after = node.device.after if node.device else ()
+            before = [running[name] for name in after if name in running]
+            running[node.name] = pool.submit(start, node, before)
+        for one in running.values():
             one.result()
-        running = [pool.submit(await_device, one, containers[one.name]) for one in nodes]
-        for one in running:
+        waiting = [pool.submit(await_device, one, containers[one.name]) for one in nodes]
+        for one in waiting:
             one.result()
+
+
+def in_order(nodes: Sequence[NodePlan]) -> list[NodePlan]:
+    """The nodes so that each comes after those it waits for."""
+    by_name = {one.name: one for one in nodes}
+    found: dict[str, NodePlan] = {}
+
+    def visit(node: NodePlan, path: tuple[str, ...]) -> None:
+        if node.name in found:
+            return
+        if node.name in path:
+            circle = " waits for ".join((*path, node.name))
+            raise BuildError(STEP, f"devices wait for each other: {circle}")
+        for name in node.device.after if node.device else ():
+            if name in by_name:
+                visit(by_name[name], (*path, node.name))
+        found[node.name] = node
+
+    for one in nodes:
+        visit(one, ())
+    return list(found.values())
 
 
 def start_device(node: NodePlan, container: str, kathara: bool) -> None:

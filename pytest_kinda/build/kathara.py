@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -89,7 +90,8 @@ def make_lab(plan: Plan, testbed: str) -> Any:
         machine = lab.new_machine(node.engine_name)
         for name, value in _options(node, node.device or DeviceSpec()):
             machine.add_meta(name, value)
-        for interface in node.interfaces:
+        # Kathara numbers interfaces as they come, whatever their names
+        for interface in sorted(node.interfaces, key=lambda one: (len(one.name), one.name)):
             link = lab.get_link(segments[interface.segment].engine_name)
             machine.add_interface(link, mac_address=interface.mac or None)
     return lab
@@ -107,6 +109,9 @@ def _options(node: NodePlan, device: DeviceSpec) -> list[tuple[str, Any]]:
         ("volume", f"{one.source}|{one.target}|{'ro' if one.read_only else 'rw'}")
         for one in device.mounts
     ]
+    found += [("ulimit", one) for one in device.ulimits]
+    if device.entrypoint:
+        found.append(("entrypoint", shlex.join(device.entrypoint)))
     if device.command:
         found.append(("args", list(device.command)))
     if device.ports:

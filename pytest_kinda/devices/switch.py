@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
@@ -52,4 +53,7 @@ class Hub(Node):
     """
 
     kind: ClassVar[str] = "hub"
+    # no machine bears the name: it may be that of a lab's collision domain, such as A
+    name_pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+    name_expected: ClassVar[str] = "1 to 63 letters, digits, '-' and '_', no '-' first"
     forwarding: ClassVar[ForwardingRole] = "hub"

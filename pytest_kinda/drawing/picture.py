@@ -57,7 +57,7 @@ def of_topology(topology: Topology) -> Picture:
 
 def _declared_addresses(link: Link) -> tuple[str, str]:
     pairs = [one for one in (link.ipv4, link.ipv6) if isinstance(one, tuple)]
-    return " ".join(one[0] for one in pairs), " ".join(one[1] for one in pairs)
+    return " ".join(one[0] or "" for one in pairs), " ".join(one[1] or "" for one in pairs)
 
 
 def _settings(link: Link) -> str:

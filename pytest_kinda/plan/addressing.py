@@ -95,8 +95,14 @@ def assign(layout: Layout, options: PlanOptions, problems: list[Problem]) -> Add
     """Give every port, domain and Kubernetes node its addresses; append what is wrong."""
     pool = ipaddress.IPv4Network(options.pool)
     given: list[Network] = []
+    own: list[Network] = []
     for domain in layout.domains:
         networks = _given(domain, layout, problems)
+        domain.subnets = [str(one) for one in networks]
+        if domain.ports and all(one.own is not None for one in domain.ports):
+            # what the devices of a lab do among themselves is as their author wrote it
+            own += networks
+            continue
         for network in networks:
             for other in given:
                 if network.version == other.version and network.overlaps(other):
@@ -104,7 +110,7 @@ def assign(layout: Layout, options: PlanOptions, problems: list[Problem]) -> Add
                     found = f"{network}, which overlaps {other} of another link"
                     problems.append(Problem(where, "ipv4", found, "a subnet of its own"))
         given += networks
-        domain.subnets = [str(one) for one in networks]
+    given += own
     groups = _groups(layout)
     free = Pool(pool, given)
     for group in groups:
@@ -114,12 +120,17 @@ def assign(layout: Layout, options: PlanOptions, problems: list[Problem]) -> Add
         group = Group((), node=name)
         group.prefixes[4].append(f"{address}/32")
         groups.append(group)
-    return Addresses(groups, endpoints, loopback, given)
+    return Addresses(groups, endpoints, loopback, list(dict.fromkeys(given)))
 
 
 def _given(domain: Domain, layout: Layout, problems: list[Problem]) -> list[Network]:
     """The subnets that the domain's links declare, with their ports' addresses set."""
     networks: dict[Network, set[int]] = {}
+    for port in domain.ports:
+        for known in port.own or ():
+            interface = ipaddress.ip_interface(known)
+            networks.setdefault(interface.network, set()).add(int(interface.ip))
+            port.addresses.append(str(interface))
     for link in domain.links:
         for family in ("ipv4", "ipv6"):
             value = getattr(link, family)
@@ -129,10 +140,15 @@ def _given(domain: Domain, layout: Layout, problems: list[Problem]) -> list[Netw
                 networks.setdefault(ipaddress.ip_network(value), set())
                 continue
             for direction, end, one in zip("ab", link.ends, value, strict=True):
+                if one is None:
+                    continue
                 address = ipaddress.ip_interface(one)
                 used = networks.setdefault(address.network, set())
                 if layout.roles[end] in ("hub", "switch"):
                     continue  # an address at a machine that has none: the subnet still counts
+                if _port(layout, link.name, end, direction).own is not None:
+                    used.add(int(address.ip))
+                    continue
                 if int(address.ip) in used:
                     found = f"{address.ip} a second time"
                     problems.append(Problem(link.where, family, found, "unique addresses"))
@@ -160,7 +176,11 @@ def _fill(
     """Hosts of a declared subnet for the ports that have no address of it."""
     # a port that has another declared address of this family keeps to that
     version = network.version
-    ports = [one for one in ports if not any((":" in a) == (version == 6) for a in one.addresses)]
+    ports = [
+        one
+        for one in ports
+        if one.own is None and not any((":" in a) == (version == 6) for a in one.addresses)
+    ]
     first, last = int(network.network_address), int(network.broadcast_address)
     narrow = network.prefixlen >= network.max_prefixlen - 1
     at = first if narrow else first + 1
@@ -206,7 +226,12 @@ def _allocate(group: Group, pool: Pool, name: str, problems: list[Problem]) -> N
     for domain in group.domains:
         for subnet in domain.subnets:
             group.prefixes[6 if ":" in subnet else 4].append(subnet)
-    wanting = [one for one in group.domains if not any(":" not in s for s in one.subnets)]
+    wanting = [
+        one
+        for one in group.domains
+        if not any(":" not in s for s in one.subnets)
+        and any(port.own is None for port in one.ports)
+    ]
     if not wanting:
         return
     sizes = {id(one): _size(one) for one in wanting}
@@ -223,7 +248,8 @@ def _allocate(group: Group, pool: Pool, name: str, problems: list[Problem]) -> N
         length = 33 - sizes[id(domain)].bit_length()
         domain.subnets.append(f"{text(at)}/{length}")
         for offset, port in enumerate(domain.ports, start=1):
-            port.addresses.insert(0, f"{text(at + offset)}/{length}")
+            if port.own is None:
+                port.addresses.insert(0, f"{text(at + offset)}/{length}")
         at += sizes[id(domain)]
     group.prefixes[4].insert(0, f"{text(start)}/{33 - total.bit_length()}")
 

@@ -11,13 +11,17 @@ from pytest_kinda.topology import KubernetesNode, Link, Node, Topology, forwardi
 
 @dataclass
 class Port:
-    """One interface: the end of a link at a node. ``addresses`` come from addressing."""
+    """One interface: the end of a link at a node. ``addresses`` come from addressing.
+
+    ``own`` are the addresses that the node gives itself; None where the plan gives them.
+    """
 
     node: str
     name: str
     link: Link
     direction: str  # "a" or "b": which end of the link it is
     addresses: list[str] = field(default_factory=list)
+    own: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -115,7 +119,10 @@ def lay_out(topology: Topology) -> Layout:
                 counters[end] += 1
                 if candidate not in used[end]:
                     interface = candidate
-            port = Port(end, interface, link, direction)
+            own = getattr(nodes[end], "own_addresses", None)
+            port = Port(
+                end, interface, link, direction, own=own.get(interface) if own is not None else None
+            )
             segment.ports.append(port)
             ports[end].append(port)
     return Layout(

@@ -119,7 +119,7 @@ def _declared_networks(topology: Topology) -> dict[str, list[Network]]:
     for link in topology.links:
         for value in (link.ipv4, link.ipv6):
             if value is not None:
-                one = value if isinstance(value, str) else value[0]
+                one = value if isinstance(value, str) else value[0] or value[1] or ""
                 found.setdefault(link.name, []).append(ipaddress.ip_interface(one).network)
     return found
 
@@ -216,6 +216,7 @@ def _interfaces(topology: str, layout: Layout) -> dict[str, tuple[InterfacePlan,
     found: dict[str, tuple[InterfacePlan, ...]] = {}
     for name, ports in layout.ports.items():
         each = []
+        given = getattr(layout.nodes[name], "macs", {})
         for port in ports:
             segment = layout.segment_of[port.link.name]
             peers = [one.node for one in segment.ports if one is not port]
@@ -223,11 +224,12 @@ def _interfaces(topology: str, layout: Layout) -> dict[str, tuple[InterfacePlan,
                 InterfacePlan(
                     name=port.name,
                     segment=segment.name,
-                    mac=mac(topology, name, port.name, taken),
+                    mac=given.get(port.name) or mac(topology, name, port.name, taken),
                     mtu=segment.mtu,
                     addresses=tuple(port.addresses),
                     shape=shape_of(port.link, port.direction),
                     peers=tuple(dict.fromkeys(peers)),
+                    own=port.own is not None,
                 )
             )
         found[name] = tuple(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -74,6 +75,8 @@ def _graph(layout: Layout, addresses: Addresses, version: int) -> _Graph:
             ways = graph.hops.setdefault(port.node, {})
             for other, address in targets:
                 if other.node != port.node:
+                    if other.own is not None:
+                        address = _near(port.addresses, other.addresses, version) or address
                     ways.setdefault(other.node, []).append(Hop(address, port.name))
     for name, ways in graph.hops.items():
         graph.routers[name] = [one for one in ways if layout.roles[one] == "router"]
@@ -85,6 +88,13 @@ def _address(addresses: Iterable[str], version: int) -> str:
         if (":" in one) == (version == 6):
             return one.partition("/")[0]
     return ""
+
+
+def _near(mine: list[str], theirs: list[str], version: int) -> str:
+    """Their address that is in a subnet of mine: a device of a lab may have several."""
+    subnets = {ipaddress.ip_interface(one).network for one in mine}
+    near = [one for one in theirs if ipaddress.ip_interface(one).network in subnets]
+    return _address(near, version)
 
 
 def _connected(layout: Layout) -> dict[str, set[str]]:

@@ -56,8 +56,8 @@ class HostFacts:
 class InterfacePlan:
     """One interface of a node in the virtual network.
 
-    ``shape`` is what it does to packets that leave it. ``peer`` names the nodes at the other ends
-    of its collision domain.
+    ``shape`` is what it does to packets that leave it. ``peers`` names the nodes at the other ends
+    of its collision domain. ``own``: the device gives itself these addresses; nobody else does.
     """
 
     name: str
@@ -67,6 +67,7 @@ class InterfacePlan:
     addresses: tuple[str, ...] = ()
     shape: Shape | None = None
     peers: tuple[str, ...] = ()
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ class DeviceSpec:
     """The container of a device, whatever engine starts it.
 
     ``image`` is a reference, or ``@base`` / ``@router`` for the images that setup prepares.
-    ``ports`` are ``HOST:CONTAINER/proto`` strings; ``memory`` bytes; ``cpus`` cores.
+    ``ports`` are ``HOST:CONTAINER/proto`` strings; ``memory`` bytes; ``cpus`` cores; ``ulimits``
+    are ``NAME=SOFT:HARD``. ``after`` names devices whose start-up commands come before.
     """
 
     image: str = "@base"
@@ -139,6 +141,9 @@ class DeviceSpec:
     memory: int | None = None
     ports: tuple[str, ...] = ()
     ready: tuple[ReadySpec, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    ulimits: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

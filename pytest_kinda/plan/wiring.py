@@ -113,6 +113,8 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
 
 def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
     found: list[Operation] = []
+    if one.own:
+        return [SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True)]
     if not any(":" in address for address in one.addresses):
         # a machine that announces itself by IPv6 puts packets on every link that nobody asked for
         key = f"net.ipv6.conf.{one.name}.disable_ipv6"

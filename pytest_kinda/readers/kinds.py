@@ -11,12 +11,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pytest_kinda.devices import Device, Host, Hub, Router, Switch
+from pytest_kinda.devices import Device, Host, Hub, LabDevice, Router, Switch
 from pytest_kinda.errors import KindaError
 from pytest_kinda.topology import ControlPlane, Node, Worker
 
 GROUP = "pytest_kinda.devices"
-_BUILT_IN: tuple[type[Node], ...] = (ControlPlane, Worker, Router, Switch, Hub, Host, Device)
+_BUILT_IN: tuple[type[Node], ...] = (
+    ControlPlane,
+    Worker,
+    Router,
+    Switch,
+    Hub,
+    Host,
+    Device,
+    LabDevice,
+)
 
 Form = Literal["text", "number", "whole", "flag", "choice", "texts", "map", "files", "commands"]
 

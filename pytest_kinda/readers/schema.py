@@ -143,7 +143,12 @@ def _link() -> dict[str, Any]:
     addresses = {
         "anyOf": [
             {"type": "string"},
-            {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+            {
+                "type": "array",
+                "items": {"type": ["string", "null"]},
+                "minItems": 2,
+                "maxItems": 2,
+            },
         ],
         "description": "a subnet, or the addresses of both ends",
     }

@@ -14,7 +14,7 @@ from pytest_kinda.errors import Problem, UnitError
 from pytest_kinda.topology.frozen import EMPTY, FrozenMap
 
 Direction = Literal["a", "b"]
-Addressing = str | tuple[str, str] | None
+Addressing = str | tuple[str | None, str | None] | None
 
 INTERFACE = re.compile(r"[A-Za-z0-9_-]{1,15}")
 RESERVED_INTERFACES = frozenset(
@@ -43,7 +43,8 @@ class Link:
     Settings are texts with units (``rate="100mbit"``, ``delay="5ms"``, ``loss="0.1%"``,
     ``burst="32kb"``) and hold for both directions; ``a_to_b`` and ``b_to_a`` hold what differs in
     one. ``mtu`` is in bytes. ``ipv4`` and ``ipv6`` are a subnet (``"10.1.0.0/24"``) or the two
-    ends' addresses (``("10.1.0.1/24", "10.1.0.2/24")``); left out, the plan chooses.
+    ends' addresses (``("10.1.0.1/24", "10.1.0.2/24")``; ``None`` leaves one of them to the plan);
+    left out, the plan chooses.
     ``interfaces`` names the two ends (``None`` leaves one to the plan). ``name`` is ``a--b``
     unless given.
 
@@ -89,8 +90,8 @@ class Link:
         duplicate: str | float | None = None,
         reorder: str | float | None = None,
         mtu: int = 1500,
-        ipv4: str | Sequence[str] | None = None,
-        ipv6: str | Sequence[str] | None = None,
+        ipv4: str | Sequence[str | None] | None = None,
+        ipv6: str | Sequence[str | None] | None = None,
         interfaces: Sequence[str | None] | None = None,
         a_to_b: Any = None,
         b_to_a: Any = None,
@@ -255,6 +256,8 @@ def _addressing(
             if network.version != version:
                 raise ValueError
             return str(network)
+        if len(given) == 2 and None in given:
+            return _one_end(version, given)
         first, second = (ipaddress.ip_interface(one) for one in given)
         if not first.version == second.version == version or not all("/" in one for one in given):
             raise ValueError
@@ -268,6 +271,15 @@ def _addressing(
         hint = " (host bits set)" if "host bits" in str(error) else ""
         problems.append(Problem(where, name, f"{given!r}{hint}", accepted))
         return None
+
+
+def _one_end(version: int, given: Sequence[str | None]) -> Addressing:
+    """The address of one end; the plan gives the other. Raises ValueError."""
+    (one,) = (text for text in given if text is not None)
+    if "/" not in one or ipaddress.ip_interface(one).version != version:
+        raise ValueError
+    text = str(ipaddress.ip_interface(one))
+    return (text, None) if given[0] is not None else (None, text)
 
 
 def _interfaces(where: str, given: Any, problems: list[Problem]) -> tuple[str, str]:

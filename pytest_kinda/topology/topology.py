@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,36 @@ class Topology:
         from pytest_kinda.topology.composition import vary
 
         return vary(self, name=name, nodes=nodes, links=links, without=without)
+
+    @classmethod
+    def from_kathara(
+        cls,
+        path: Any,
+        *,
+        workers: Any = (),
+        attach: Iterable[Link] = (),
+        nodes: Iterable[Node] = (),
+        images: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> Topology:
+        """The topology of a Kathara lab: a directory with a ``lab.conf``, or a Kathara ``Lab``.
+
+        The lab is deployed as it is: its devices' files and startup scripts give addresses and
+        routes. ``workers`` turns devices into nodes of the cluster with the addresses of their
+        startup scripts: names, or a mapping to a node, its name, or a kind (``ControlPlane``).
+        ``nodes`` are further nodes, which ``attach`` links to devices or collision domains.
+        ``images`` maps the lab's images to others; without it Kathara's own become ``@base`` and
+        ``@router``, with ``images={}`` they stay.
+
+        Raises TopologyError for what Kathara refuses too; what it silently ignores is a
+        ``LabWarning``.
+        """
+        # by name: readers stand above topologies
+        readers = importlib.import_module("pytest_kinda.readers.kathara")
+        topology: Topology = readers.from_kathara(
+            path, workers=workers, attach=attach, nodes=nodes, images=images, name=name
+        )
+        return topology
 
     def __add__(self, other: Topology) -> Topology:
         from pytest_kinda.topology.composition import join
