@@ -1,0 +1,88 @@
+"""Labs that others published, deployed as they are: what they are there to show is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pytest_kinda import Topology
+from pytest_kinda.testbed import Testbed
+from tests.support.builds import await_true
+from tests.support.labs import public_labs
+
+LABS = public_labs()
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(LABS is None, reason="no public labs here (KINDA_PUBLIC_LABS)"),
+]
+
+
+@contextmanager
+def standing(topology: Topology) -> Iterator[Testbed]:
+    testbed = Testbed.build(topology)
+    try:
+        yield testbed
+    finally:
+        testbed.close()
+
+
+def lab(name: str) -> Topology:
+    assert LABS is not None
+    return Topology.from_kathara(LABS / "kathara" / name)
+
+
+def pings(testbed: Testbed, node: str, address: str) -> bool:
+    return testbed.node(node).exec("ping", "-n", "-c1", "-W1", address, check=False).ok
+
+
+def await_ping(testbed: Testbed, node: str, address: str, limit: float = 60) -> None:
+    await_true(lambda: pings(testbed, node, address), f"ping from {node} to {address}", limit)
+
+
+def test_static_routing(state_home: Path) -> None:
+    with standing(lab("static-routing")) as testbed:
+        assert pings(testbed, "pc1", "195.11.14.1")
+        assert pings(testbed, "r1", "100.0.0.10")
+        # as published its routes are left as an exercise
+        assert not pings(testbed, "pc1", "200.1.1.7")
+        for node, route in {
+            "pc1": "default via 195.11.14.1",
+            "pc2": "default via 200.1.1.1",
+            "r1": "200.1.1.0/24 via 100.0.0.10",
+            "r2": "195.11.14.0/24 via 100.0.0.9",
+        }.items():
+            testbed.node(node).exec("ip", "route", "add", *route.split())
+        assert pings(testbed, "pc1", "200.1.1.7")
+
+
+def test_ospf_in_one_area(state_home: Path) -> None:
+    with standing(lab("ospf_frr-singlearea")) as testbed:
+        for address in ("10.0.0.3", "10.0.1.2", "10.0.2.1", "10.0.3.2"):
+            await_ping(testbed, "bb1", address)
+        routes = testbed.node("bb1").exec("ip", "-4", "route").stdout
+        assert "10.0.1.0/24" in routes
+        assert "proto ospf" in routes
+
+
+def test_bgp_between_two_routers(state_home: Path) -> None:
+    with standing(lab("bgp-simple-peering")) as testbed:
+        assert pings(testbed, "router1", "193.10.11.2")
+        router = testbed.node("router2")
+
+        def established() -> bool:
+            told = router.exec("vtysh", "-c", "show bgp neighbors 193.10.11.1", check=False).stdout
+            return "BGP state = Established" in told
+
+        await_true(established, "a session between router1 and router2")
+
+
+def test_a_data_centre_with_bgp(state_home: Path) -> None:
+    with standing(lab("data-center-bgp")) as testbed:
+        for address in ("201.1.2.2", "201.2.1.2", "202.1.1.2", "202.2.2.2"):
+            await_ping(testbed, "server_1_1_1", address, 120)
+        path = testbed.node("leaf_1_0_1").exec("ip", "-4", "route", "show", "202.2.2.0/24").stdout
+        assert path.count("nexthop") == 2
