@@ -47,7 +47,7 @@ def test_rules_that_nft_refuses_leave_the_old_ones_and_say_why():
     with containers("a") as found:
         places = table(found)
         carry.carry_out([LoadNft("a", "inet", "kinda", rules(9))], places)
-        with pytest.raises(HostError, match=r"LoadNft in a .*refused the rules: .*nonsense"):
+        with pytest.raises(HostError, match=r"(?s)LoadNft in a .*refused the rules: .*nonsense"):
             carry.carry_out(
                 [LoadNft("a", "inet", "kinda", "table inet kinda { nonsense }")], places
             )
