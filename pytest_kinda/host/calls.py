@@ -84,7 +84,8 @@ class Calls:
         operations = [decode(one) for one in request["operations"]]
         places = {name: from_json(Place, one) for name, one in request["places"].items()}
         named = {name for one in operations for name in places_of(one)}
-        if HUBS in named and HUBS not in places:
+        if HUBS not in places and (self._hubs is not None or HUBS in named):
+            # also where nothing is done in it: the other end of a cable may be there
             places[HUBS] = self._place_of_hubs()
         self._places.update(places)
         made = [carry.undo_entry(one, places) for one in operations]

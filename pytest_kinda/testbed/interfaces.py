@@ -31,6 +31,16 @@ class Counters:
         names = [one.name for one in fields(self)]
         return Counters(*(getattr(self, name) - getattr(earlier, name) for name in names))
 
+    @property
+    def mirrored(self) -> Counters:
+        """The same as the other end of its wire sees it, which dropped nothing."""
+        return Counters(
+            received_bytes=self.sent_bytes,
+            received_packets=self.sent_packets,
+            sent_bytes=self.received_bytes,
+            sent_packets=self.received_packets,
+        )
+
 
 def parse_counters(text: str) -> dict[str, Counters]:
     """The counters of ``/proc/net/dev`` by interface name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NoReturn
 
 from pytest_kinda.errors import KindaError, UnknownNameError
 from pytest_kinda.plan.values import LinkPlan, SegmentPlan
@@ -90,22 +91,24 @@ class Measurement:
 class LinkHandle:
     """A link. Example::
 
-    link = kinda.link("r1", "r2")
-    with link.impair(rate="10mbit"), link.measure() as measured: ...
+        link = kinda.link("r1", "r2")
+        with link.impair(rate="10mbit"), link.measure() as measured: ...
+
+    A hub is a wire and has no interfaces: a link to one has a single end, at the other node.
     """
 
     def __init__(
         self,
         planned: LinkPlan,
         segment: SegmentPlan,
-        a: InterfaceHandle,
-        b: InterfaceHandle,
+        a: InterfaceHandle | None,
+        b: InterfaceHandle | None,
         faults: NetworkFaults,
     ) -> None:
         self.planned = planned
         self.segment = segment
-        self.a = a
-        self.b = b
+        self._a = a
+        self._b = b
         self._faults = faults
 
     @property
@@ -114,14 +117,30 @@ class LinkHandle:
         return self.planned.name
 
     @property
-    def interfaces(self) -> tuple[InterfaceHandle, InterfaceHandle]:
-        """Its two ends."""
-        return self.a, self.b
+    def a(self) -> InterfaceHandle:
+        """Its end at the node named first. Raises KindaError where that is a hub."""
+        return self._a or self._no_end(self.nodes[0])
+
+    @property
+    def b(self) -> InterfaceHandle:
+        """Its end at the node named second. Raises KindaError where that is a hub."""
+        return self._b or self._no_end(self.nodes[1])
+
+    def _no_end(self, hub: str) -> NoReturn:
+        raise KindaError(
+            f"link {self.name} has no interface at {hub}, which is a hub",
+            remedy=f"its interface is {self.interfaces[0]}",
+        )
+
+    @property
+    def interfaces(self) -> tuple[InterfaceHandle, ...]:
+        """Its ends: two, or one where the other is a hub."""
+        return tuple(one for one in (self._a, self._b) if one is not None)
 
     @property
     def nodes(self) -> tuple[str, str]:
-        """The names of the nodes at its ends."""
-        return self.a.node.name, self.b.node.name
+        """The names of the nodes that it joins."""
+        return self.planned.a.node, self.planned.b.node
 
     def end(self, node: str) -> InterfaceHandle:
         """The end at a node. Raises UnknownNameError."""
@@ -129,12 +148,18 @@ class LinkHandle:
             if one.node.name == node:
                 return one
         raise UnknownNameError(
-            f"link {self.name} has no end at {node!r}; its ends are at {' and '.join(self.nodes)}"
+            f"link {self.name} has no end at {node!r}; it has "
+            + " and ".join(map(str, self.interfaces))
         )
 
     def counters(self) -> LinkCounters:
-        """What crossed it since it was made."""
-        return LinkCounters(self.a.counters(), self.b.counters())
+        """What crossed it since it was made.
+
+        A hub counts nothing: what it sent is what the other end has received.
+        """
+        a = self._a.counters() if self._a else None
+        b = self._b.counters() if self._b else None
+        return LinkCounters(a or (b or Counters()).mirrored, b or (a or Counters()).mirrored)
 
     def measure(self) -> Measurement:
         """Count what crosses it within a ``with`` block."""
@@ -148,13 +173,15 @@ class LinkHandle:
             if isinstance(direction, str)
             else tuple(direction)
         )
-        for first, second in (self.interfaces, self.interfaces[::-1]):
-            if ends == (first.node.name, second.node.name):
-                return (first,)
         one, two = self.nodes
+        senders: dict[tuple[str, ...], InterfaceHandle | None]
+        senders = {(one, two): self._a, (two, one): self._b}
+        if found := senders.get(ends):
+            return (found,)
+        known = [f"'{a}->{b}'" for (a, b), sender in senders.items() if sender]
         raise UnknownNameError(
             f"link {self.name} has no direction {direction!r}; "
-            f"it has '{one}->{two}' and '{two}->{one}', and None for both"
+            f"it has {' and '.join(known)}, and None for {'both' if len(known) > 1 else 'the same'}"
         )
 
     def down(self) -> Fault:
@@ -210,4 +237,5 @@ class LinkHandle:
         )
 
     def __repr__(self) -> str:
-        return f"<link {self.name}: {self.a} - {self.b}>"
+        one, two = self.nodes
+        return f"<link {self.name}: {self._a or one} - {self._b or two}>"

@@ -51,7 +51,8 @@ def _points(names: Names, where: Where, ends: Ends) -> list[Point]:
     if isinstance(where, InterfaceHandle):
         return [(where.node.name, where.name)]
     if isinstance(where, LinkHandle):
-        chosen = {"a": (where.a,), "b": (where.b,), "both": where.interfaces}[ends]
+        there = where.interfaces  # one only where the other end is a hub
+        chosen = {"a": there[:1], "b": there[-1:], "both": there}[ends]
         return [(end.node.name, end.name) for end in chosen]
     if isinstance(where, PodHandle):
         return [where.capture_point()]

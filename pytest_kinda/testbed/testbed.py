@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import BuildError, KindaError, UndoError, UnknownNameError
 from pytest_kinda.operations import Operation
-from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
+from pytest_kinda.plan.values import Member, NodePlan, Plan, PlanOptions
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
+from pytest_kinda.testbed.interfaces import InterfaceHandle
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.links import LinkHandle
 from pytest_kinda.testbed.networkfaults import NetworkFaults
@@ -233,12 +234,16 @@ class Testbed:
             LinkHandle(
                 one,
                 self.plan.segment(one.segment),
-                self._nodes[one.a.node].interface(one.a.interface),
-                self._nodes[one.b.node].interface(one.b.interface),
+                self._end(one.a),
+                self._end(one.b),
                 self._faults,
             )
             for one in self.plan.links
         )
+
+    def _end(self, member: Member) -> InterfaceHandle | None:
+        """The interface of a link's end; None at a hub, which is a wire."""
+        return self._nodes[member.node].interface(member.interface) if member.interface else None
 
     def link(self, *which: str) -> LinkHandle:
         """A link by its name, or by the two nodes that it joins, in either order.

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.machine import await_same, snapshot
+from tests.support.topologies import DIRECT
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_kinda_build(topology: Any, options: Any, progress: Any) -> Any:
+    """Topologies made by ``on_direct`` get the direct engine, whatever ``--kinda-engine`` says."""
+    if not topology.name.endswith(DIRECT):
+        return None
+    from pytest_kinda.testbed import Testbed
+
+    return Testbed.build(topology, options=replace(options, engine="direct"), progress=progress)
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 
 from pytest_kinda.errors import CaptureError
-from tests.support.topologies import PAIR
+from tests.support.topologies import PAIR, PAIR_DIRECT
 
-pytestmark = pytest.mark.topology(PAIR)
+pytestmark = pytest.mark.topology(PAIR, PAIR_DIRECT)
 
 
 def test_a_capture_sees_what_crosses_a_link(kinda):

@@ -13,18 +13,18 @@ from typing import Any
 from tests.support import topologies
 
 
-def plan_of(name: str, **options: Any) -> Any:
+def plan_of(name: str, engine: Any = "kathara") -> Any:
     """The plan of one of the shared topologies (``PAIR``, ``TRIANGLE``) on this machine."""
     from pytest_kinda.build.facts import facts
     from pytest_kinda.plan import PlanOptions, plan
 
-    return plan(getattr(topologies, name), PlanOptions(**options), facts())
+    return plan(getattr(topologies, name), PlanOptions(engine=engine), facts())
 
 
-def start_building(topology: str, testbed: str) -> subprocess.Popen[str]:
+def start_building(topology: str, testbed: str, engine: str = "kathara") -> subprocess.Popen[str]:
     """A process that builds, prints ``built`` and sleeps until it is told to end."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.builds", topology, testbed],
+        [sys.executable, "-m", "tests.support.builds", topology, testbed, engine],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -51,12 +51,12 @@ def journal_lines(directory: Path) -> int:
         return 0
 
 
-def main(topology: str, testbed: str) -> None:
+def main(topology: str, testbed: str, engine: str) -> None:
     """Build and stay."""
     from pytest_kinda.build.builder import build
     from pytest_kinda.build.progress import Lines
 
-    build(plan_of(topology), name=testbed, progress=Lines(sys.stdout))
+    build(plan_of(topology, engine), name=testbed, progress=Lines(sys.stdout))
     print("built", flush=True)
     time.sleep(600)
 

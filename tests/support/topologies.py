@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from pytest_kinda import ControlPlane, Host, Link, Router, Topology, Worker
+from pytest_kinda import ControlPlane, Host, Hub, Link, Router, Topology, Worker
 from pytest_kinda.devices.router import Routing
+
+DIRECT = "-direct"
+"""Topologies whose names end so are built by the direct engine (see tests/integration)."""
+
+
+def on_direct(topology: Topology) -> Topology:
+    """The same topology for the direct engine."""
+    return topology.with_(name=topology.name + DIRECT)
+
 
 TRIANGLE = Topology(
     name="triangle",
@@ -23,6 +32,19 @@ PAIR = Topology(
     links=[Link("h1", "r1"), Link("r1", "h2", rate="50mbit")],
 )
 """Two hosts and a router: devices only, so it stands in a second or two."""
+
+PAIR_DIRECT = on_direct(PAIR)
+"""The same without Kathara."""
+
+LAN = Topology(
+    name="lan",
+    nodes=[Host("h1"), Host("h2"), Host("h3"), Hub("lan")],
+    links=[Link("h1", "lan"), Link("h2", "lan"), Link("h3", "lan")],
+)
+"""Three hosts on one wire."""
+
+LAN_DIRECT = on_direct(LAN)
+"""The same without Kathara."""
 
 
 def ring(routing: Routing) -> Topology:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from pytest_kinda.build.kathara import lab_hash
 from pytest_kinda.build.kind import cluster_name
 from tests.support.builds import await_true
+
+
+@pytest.fixture(params=["kathara", "direct"])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Each engine in turn."""
+    return request.param
 
 
 @pytest.fixture

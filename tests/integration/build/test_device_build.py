@@ -6,18 +6,15 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_kinda import Host, Hub, Link, Topology
 from pytest_kinda.build import catalogue
 from pytest_kinda.build.builder import build
-from pytest_kinda.build.facts import facts
-from pytest_kinda.build.standing import Standing
 from pytest_kinda.build.undo import undo_testbed
 from pytest_kinda.errors import BuildError, HostError, KindaError
 from pytest_kinda.host.journal import Journal
-from pytest_kinda.plan import PlanOptions, plan
 from pytest_kinda.plan.values import CommandSpec, DeviceSpec, FileSpec, Plan, ReadySpec
 from tests.support.builds import await_true, journal_lines, plan_of, start_building
 from tests.support.machine import Snapshot
@@ -32,11 +29,10 @@ def silent(line: str) -> None:
     pass
 
 
-@pytest.mark.parametrize("engine", ["kathara", "direct"])
 def test_hosts_reach_each_other_across_the_router(
-    testbed_id: str, same_machine: Snapshot, engine: str
+    testbed_id: str, engine: Any, same_machine: Snapshot
 ) -> None:
-    standing = build(plan_of("PAIR", engine=engine), name=testbed_id)
+    standing = build(plan_of("PAIR", engine), name=testbed_id)
     address = standing.plan.node("h2").interfaces[0].addresses[0].partition("/")[0]
     finished = standing.execution("h1").run(["ping", "-n", "-c", "1", "-W", "2", address])
     assert finished.rc == 0
@@ -45,50 +41,25 @@ def test_hosts_reach_each_other_across_the_router(
     assert not standing.directory.exists()
 
 
-@pytest.mark.parametrize("engine", ["kathara", "direct"])
-def test_all_on_a_hub_hear_what_one_says(testbed_id: str, engine: str) -> None:
-    hosts = [Host(f"h{number}") for number in (1, 2, 3)]
-    hub = Topology(
-        name="hub", nodes=[*hosts, Hub("hub")], links=[Link(one.name, "hub") for one in hosts]
-    )
-    standing = build(plan(hub, PlanOptions(engine=engine), facts()), name=testbed_id)
-    execution = standing.execution("h1")
-    for name in ("h2", "h3"):
-        address = standing.plan.node(name).interfaces[0].addresses[0].partition("/")[0]
-        assert execution.run(["ping", "-n", "-c", "1", "-W", "2", address]).ok
-    # To h2 alone, and yet on h3's wire: a switch would have learnt where h2 is.
-    before = received(standing, "h3")
-    address = standing.plan.node("h2").interfaces[0].addresses[0].partition("/")[0]
-    assert execution.run(["ping", "-n", "-c", "20", "-i", "0.01", address]).ok
-    assert received(standing, "h3") - before >= 40
-    assert standing.keeper.undo(silent) == ()
-
-
-def received(standing: Standing, name: str) -> int:
-    argv = ["cat", "/sys/class/net/eth0/statistics/rx_packets"]
-    return int(standing.execution(name).run(argv).stdout)
-
-
-def test_another_process_opens_and_cleans_it(testbed_id: str) -> None:
-    build(plan_of("PAIR"), name=testbed_id, keep=True)
+def test_another_process_opens_and_cleans_it(testbed_id: str, engine: Any) -> None:
+    build(plan_of("PAIR", engine), name=testbed_id, keep=True)
     (known,) = catalogue.testbeds()
     assert (known.id, known.topology, known.state) == (testbed_id, "pair", "complete")
     opened = catalogue.open_standing(testbed_id)
-    assert opened.plan == plan_of("PAIR")
+    assert opened.plan == plan_of("PAIR", engine)
     assert opened.execution("r1").run(["cat"], stdin=b"x" * 300000).stdout == b"x" * 300000
     assert catalogue.clean(testbed_id, silent) == ()
     with pytest.raises(KindaError, match="known: none"):
         catalogue.open_standing(testbed_id)
 
 
-@pytest.mark.parametrize("engine", ["kathara", "direct"])
-def test_files_commands_and_readiness_come_in_their_order(testbed_id: str, engine: str) -> None:
+def test_files_commands_and_readiness_come_in_their_order(testbed_id: str, engine: Any) -> None:
     device = DeviceSpec(
         files=(FileSpec("/srv/a", text="from the plan"),),
         startup=(CommandSpec(("cp", "/srv/a", "/srv/b")), CommandSpec(("false",), check=False)),
         ready=(ReadySpec(("cat", "/srv/b")),),
     )
-    standing = build(with_device(plan_of("PAIR", engine=engine), "h1", device), name=testbed_id)
+    standing = build(with_device(plan_of("PAIR", engine), "h1", device), name=testbed_id)
     assert standing.execution("h1").run(["cat", "/srv/b"]).stdout == b"from the plan"
     assert standing.keeper.undo(silent) == ()
 
@@ -105,22 +76,31 @@ def test_files_commands_and_readiness_come_in_their_order(testbed_id: str, engin
             r"h1: the file; last seen: status 1",
         ),
         (DeviceSpec(image="kinda/none:1"), r"kinda/none:1"),
-        (DeviceSpec(capabilities=("SYS_TIME",)), r"SYS_TIME, which Kathara does not give"),
     ],
 )
 def test_a_build_that_fails_undoes_itself_and_says_why(
-    testbed_id: str, state_home: Path, device: DeviceSpec, expected: str
+    testbed_id: str, engine: Any, state_home: Path, device: DeviceSpec, expected: str
 ) -> None:
     with pytest.raises(BuildError, match=expected) as caught:
-        build(with_device(plan_of("PAIR"), "h1", device), name=testbed_id)
+        build(with_device(plan_of("PAIR", engine), "h1", device), name=testbed_id)
     logs = state_home / "pytest-kinda" / "logs" / testbed_id
     assert str(logs) in caught.value.remedy
     assert (logs / "keeper.log").exists()
     assert list((state_home / "pytest-kinda" / "testbeds").iterdir()) == []
 
 
-def test_the_undo_program_can_be_run_at_any_time_and_again(testbed_id: str) -> None:
-    standing = build(plan_of("PAIR"), name=testbed_id)
+def test_what_an_engine_cannot_give_is_told(testbed_id: str, state_home: Path) -> None:
+    device = DeviceSpec(capabilities=("SYS_TIME",))
+    with pytest.raises(BuildError, match=r"SYS_TIME, which Kathara does not give"):
+        build(with_device(plan_of("PAIR"), "h1", device), name=testbed_id)
+    standing = build(with_device(plan_of("PAIR", "direct"), "h1", device), name=testbed_id)
+    status = standing.execution("h1").run(["grep", "CapEff", "/proc/self/status"])
+    assert int(status.stdout.split()[1], 16) >> 25 & 1
+    assert standing.keeper.undo(silent) == ()
+
+
+def test_the_undo_program_can_be_run_at_any_time_and_again(testbed_id: str, engine: Any) -> None:
+    standing = build(plan_of("PAIR", engine), name=testbed_id)
     directory = standing.directory
     assert undo_testbed(directory, silent) == ()
     assert undo_testbed(directory, silent) == ()
@@ -129,9 +109,9 @@ def test_the_undo_program_can_be_run_at_any_time_and_again(testbed_id: str) -> N
         standing.connect()
 
 
-def test_ctrl_c_in_the_build_undoes_it(testbed_id: str, state_home: Path) -> None:
+def test_ctrl_c_in_the_build_undoes_it(testbed_id: str, engine: Any, state_home: Path) -> None:
     directory = state_home / "pytest-kinda" / "testbeds" / testbed_id
-    with start_building("PAIR", testbed_id) as process:
+    with start_building("PAIR", testbed_id, engine) as process:
         await_true(lambda: journal_lines(directory) >= 3, "the lab's line in the journal")
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
@@ -142,20 +122,20 @@ def test_ctrl_c_in_the_build_undoes_it(testbed_id: str, state_home: Path) -> Non
 
 @pytest.mark.parametrize("lines", [1, 2, 3, 4, 5])
 def test_sigkill_of_the_build_is_undone_by_the_keeper(
-    testbed_id: str, state_home: Path, lines: int
+    testbed_id: str, engine: Any, state_home: Path, lines: int
 ) -> None:
     directory = state_home / "pytest-kinda" / "testbeds" / testbed_id
-    with start_building("PAIR", testbed_id) as process:
+    with start_building("PAIR", testbed_id, engine) as process:
         await_true(lambda: journal_lines(directory) >= lines, f"{lines} lines in the journal")
         process.kill()
     await_true(lambda: not directory.exists(), "the undo by the keeper", 15)
 
 
 def test_sigkill_of_build_and_keeper_leaves_what_clean_removes(
-    testbed_id: str, state_home: Path
+    testbed_id: str, engine: Any, state_home: Path
 ) -> None:
     directory = state_home / "pytest-kinda" / "testbeds" / testbed_id
-    with start_building("PAIR", testbed_id) as process:
+    with start_building("PAIR", testbed_id, engine) as process:
         assert process.stdout is not None
         await_true(lambda: process.stdout.readline() == "built\n", "the build")
         os.kill(int(Journal.read(directory).meta["pid"]), signal.SIGKILL)
