@@ -9,11 +9,13 @@ import errno
 import fcntl
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from ctypes import addressof, create_string_buffer
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.host.namespaces import Namespace
@@ -21,6 +23,9 @@ from pytest_kinda.host.tunnel_links import set_own_sysctl
 from pytest_kinda.operations import HOST, AddHub, End, SetInterface
 
 GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
+
+_FORWARDING = 3  # of a bridge's port
+_PORTS_LIMIT = 5.0  # seconds
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x00000017
@@ -132,6 +137,34 @@ def add_hub(ip: IPRoute, operation: AddHub) -> None:
         enslave(ip, port, operation.bridge)
         bring_up(ip, port)
     bring_up(ip, operation.bridge)
+    _await_forwarding(ip, operation.ports)
+
+
+def _await_forwarding(ip: IPRoute, ports: Sequence[str]) -> None:
+    """Wait until frames pass all ports that have a carrier.
+
+    The kernel tells a bridge of its ports' carrier up to a second late; asking for the link makes
+    it do so at once (since 6.8). Raises HostError.
+    """
+
+    def look() -> list[str]:
+        links = (ip.get_links(index_of(port))[0] for port in ports)
+        return [
+            str(link.get_attr("IFLA_IFNAME"))
+            for link in links
+            if link.get_attr("IFLA_CARRIER")
+            and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
+            != _FORWARDING
+        ]
+
+    looking = Retrying(
+        retry=retry_if_result(bool), stop=stop_after_delay(_PORTS_LIMIT), wait=wait_fixed(0.05)
+    )
+    try:
+        looking(look)
+    except RetryError as error:
+        names = ", ".join(error.last_attempt.result())
+        raise HostError(f"ports {names} forward nothing after {_PORTS_LIMIT:g} s") from None
 
 
 def set_interface(ip: IPRoute, operation: SetInterface) -> None:
