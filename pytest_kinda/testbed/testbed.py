@@ -17,6 +17,7 @@ from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
+from pytest_kinda.testbed.flapping import flap
 from pytest_kinda.testbed.interfaces import InterfaceHandle
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.links import LinkHandle
@@ -398,6 +399,18 @@ class Testbed:
             Faults(made).heal()
             raise
         return Faults(made)
+
+    def flap(
+        self, link: str | LinkHandle, *, period: float = 1.0, down: float | None = None
+    ) -> Fault:
+        """Cut a link for ``down`` seconds (half the period) in every ``period`` seconds.
+
+        Use it as a call or as a context manager. Raises KindaError, HostError. Example::
+
+            with kinda.flap("r1--r2", period=2.0): ...
+        """
+        found = self.link(link) if isinstance(link, str) else link
+        return flap(found, self._ledger, period=period, down=down)
 
     # Parts
 

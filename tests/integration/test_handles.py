@@ -100,6 +100,20 @@ def test_a_partition_separates_and_heals(kinda):
     assert kinda.reachability(wait=2.0)
 
 
+def test_a_flapping_link_comes_and_goes_and_ends_up(kinda):
+    end = kinda.link("r1", "h2").end("h2")
+    path = f"/sys/class/net/{end.name}/carrier_changes"
+    before = int(end.node.read_text(path))
+    with kinda.flap("r1--h2", period=1.0):
+        # What waits for an address to be resolved is sent when the link is back: late, not lost.
+        found = kinda.ping("h1", "h2", count=20, interval=0.2, wait=3.0)
+    assert found.loss > 0 or found.max_ms > 100
+    assert int(end.node.read_text(path)) - before >= 4
+    assert kinda.ping("h1", "h2", count=2, wait=2.0)
+    with pytest.raises(KindaError, match="0 < down < period"):
+        kinda.flap("r1--h2", period=1.0, down=2.0)
+
+
 def test_the_declared_rate_is_what_comes_through(kinda):
     found = kinda.iperf("h1", "h2", seconds=2)
     assert 40e6 < found.received_bits_per_second < 52e6
