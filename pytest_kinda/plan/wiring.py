@@ -115,10 +115,11 @@ def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
     found: list[Operation] = []
     if one.own:
         return [SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True)]
-    if not any(":" in address for address in one.addresses):
-        # a machine that announces itself by IPv6 puts packets on every link that nobody asked for
-        key = f"net.ipv6.conf.{one.name}.disable_ipv6"
-        found.append(SetSysctl(node.name, key, "1"))
+    # a machine that announces itself by IPv6 puts packets on every link that nobody asked for; and
+    # Docker turns IPv6 off on interfaces of networks that have none, as Kathara's
+    used = any(":" in address for address in one.addresses)
+    key = f"net.ipv6.conf.{one.name}.disable_ipv6"
+    found.append(SetSysctl(node.name, key, "0" if used else "1"))
     found.append(SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True))
     found += [AddAddress(node.name, one.name, address) for address in one.addresses]
     return found

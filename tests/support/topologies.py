@@ -47,18 +47,17 @@ LAN_DIRECT = on_direct(LAN)
 """The same without Kathara."""
 
 
-def ring(routing: Routing) -> Topology:
-    """Three routers in a circle, each with a host."""
+def ring(routing: Routing, *, ipv6: bool = False) -> Topology:
+    """Three routers in a circle, each with a host; ``ipv6`` gives every link a subnet of it too."""
+    pairs = [("r1", "r2"), ("r2", "r3"), ("r3", "r1"), ("h1", "r1"), ("h2", "r2"), ("h3", "r3")]
     return Topology(
-        name=f"ring-{routing}",
+        name=f"ring-{routing}-ipv6" if ipv6 else f"ring-{routing}",
         nodes=[
             *(Router(f"r{n}", routing=routing) for n in (1, 2, 3)),
             *(Host(f"h{n}") for n in (1, 2, 3)),
         ],
         links=[
-            Link("r1", "r2"),
-            Link("r2", "r3"),
-            Link("r3", "r1"),
-            *(Link(f"h{n}", f"r{n}") for n in (1, 2, 3)),
+            Link(a, b, ipv6=f"fd00:{number}::/64" if ipv6 else None)
+            for number, (a, b) in enumerate(pairs, start=1)
         ],
     )
