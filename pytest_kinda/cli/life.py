@@ -56,12 +56,18 @@ def list_testbeds(as_json: bool) -> None:
             "",
             ["testbed", "topology", "state", "nodes"],
             [
-                (one.id, one.topology, one.state, " ".join(offers.nodes_of(one.directory)))
+                (one.id, one.topology, one.state, shortened(offers.nodes_of(one.directory)))
                 for one in known
             ],
         )
     else:
         click.echo("no testbed", err=True)
+
+
+def shortened(names: list[str], most: int = 8) -> str:
+    """Names in one cell: the first ones, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return " ".join(names[:most]) + more
 
 
 def _row(one: Known) -> dict[str, object]:

@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 
 from tests.support.documents import examples, execute
+from tests.support.topologies import PAIR, TRIANGLE
+
+SHARED = [(PAIR,), (TRIANGLE,)]
 
 for _place, _text in examples().items():
     _names = execute(_place, _text)
-    _mark = _names.get("pytestmark")
+    _where = re.sub(r"\W", "_", _place)
     for _name, _value in _names.items():
-        if not _name.startswith("test_") or "def test_on_both" in _text:
+        if not _name.startswith("test_"):
             continue
-        _where = re.sub(r"\W", "_", _place)
-        globals()[f"{_name}_{_where}"] = _mark(_value) if _mark else _value
+        _module = _names.get("pytestmark")
+        if any(mark.args in SHARED for mark in getattr(_value, "pytestmark", [])):
+            globals()[f"{_name}_{_where}"] = _value
+        elif _module is not None and _module.args in SHARED:
+            globals()[f"{_name}_{_where}"] = _module(_value)
