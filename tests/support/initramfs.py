@@ -124,10 +124,12 @@ class Initramfs:
         with path.open("wb") as out:
             number = 0
 
-            def entry(name: str, mode: int, data: bytes, device: tuple[int, int] = (0, 0)) -> None:
+            def entry(
+                name: str, mode: int, data: bytes, device: tuple[int, int] = (0, 0), time: int = 0
+            ) -> None:
                 nonlocal number
                 number += 1
-                numbers = (number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0)
+                numbers = (number, mode, 0, 0, 1, time, len(data), 0, 0, *device, len(name) + 1, 0)
                 head = b"070701" + b"".join(b"%08x" % one for one in numbers)
                 for part in (head + name.encode() + b"\0", data):
                     out.write(part + b"\0" * (-len(part) % 4))
@@ -138,8 +140,12 @@ class Initramfs:
                 entry(str(folder), stat.S_IFDIR | 0o755, b"")
             entry("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1))
             for target, (mode, content) in self._files.items():
-                data = content.read_bytes() if isinstance(content, Path) else content
-                entry(str(target), mode, data)
+                if isinstance(content, Path):
+                    # Its time too: Python compares it with that in the compiled file.
+                    time = int(content.stat().st_mtime)
+                    entry(str(target), mode, content.read_bytes(), time=time)
+                else:
+                    entry(str(target), mode, content)
             entry("TRAILER!!!", 0, b"")
         return path.stat().st_size
 

@@ -1,0 +1,71 @@
+"""The tests of ``host/`` under a distribution's kernel: what this machine's own may lack."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from tests.support.users_kernel import Outcome, run_tests
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the package is amd64's"),
+]
+
+TCP = ("all offloads", "nodes without segmentation", "none at all")
+
+
+@pytest.fixture(scope="module")
+def there() -> Outcome:
+    """One run of all of them."""
+    outcome = run_tests(["-q", "-ra", "tests/integration/host"], timeout=1200)
+    print(outcome.console)
+    print(f"Linux {outcome.release}: {len(outcome.tests)} tests in {outcome.seconds:.0f} s")
+    return outcome
+
+
+def outcomes(there: Outcome, *parts: str) -> dict[str, str]:
+    found = {
+        name: outcome
+        for name, outcome in there.tests.items()
+        if all(part in name for part in parts)
+    }
+    assert found, f"no test named like {parts} ran: {sorted(there.tests)}"
+    return found
+
+
+def test_nothing_failed_and_nothing_was_missing(there):
+    assert there.release.endswith("-cloud-amd64")
+    bad = {name: there.reasons[name] for name, one in there.tests.items() if one != "passed"}
+    report = "\n".join(f"{name}: {reason}" for name, reason in bad.items())
+    assert not bad, f"under Linux {there.release}:\n{report}"
+    assert "users-kernel: no module" not in there.console
+
+
+@pytest.mark.parametrize("driver", ["gre", "bpf", "vxlan"])
+def test_every_tunnel_driver_works_there(there, driver):
+    ran = outcomes(there, "test_tunnels::test_every_pair", f"[{driver}]")
+    ran |= outcomes(there, "test_tunnels::test_exactly_the_mtu", f"[{driver}]")
+    ran |= outcomes(there, "test_tunnels::test_nothing_is_left", f"[{driver}]")
+    assert set(ran.values()) == {"passed"}, ran
+
+
+@pytest.mark.parametrize("driver", ["gre", "bpf"])
+def test_gre_carries_full_size_tcp_there(there, driver):
+    for offloads in TCP:
+        ran = outcomes(there, "test_tunnels::test_full_size_tcp", f"{driver}-", f"-{offloads}]")
+        assert len(ran) == 2, f"IPv4 and IPv6 expected: {ran}"
+        assert set(ran.values()) == {"passed"}, ran
+    wire = outcomes(there, "test_tunnels::test_the_wire", f"[{driver}]")
+    assert set(wire.values()) == {"passed"}, wire
+
+
+def test_ip_gre_and_our_programs_understand_each_other(there):
+    ran = outcomes(there, "test_tunnels::test_the_drivers_understand_each_other")
+    assert set(ran.values()) == {"passed"}
+
+
+def test_ip_gre_has_taken_the_names_that_we_do_not_use(there):
+    ran = outcomes(there, "test_tunnels::test_our_names_are_free_where_ip_gre_is_loaded")
+    assert set(ran.values()) == {"passed"}
