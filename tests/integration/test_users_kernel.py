@@ -18,8 +18,10 @@ TCP = ("all offloads", "nodes without segmentation", "none at all")
 
 @pytest.fixture(scope="module")
 def there() -> Outcome:
-    """One run of all of them."""
-    outcome = run_tests(["-q", "-ra", "tests/integration/host"], timeout=1200)
+    """One run of all that touch the kernel's network; a keeper's processes are the same there."""
+    arguments = ["-q", "-ra", "tests/integration/host"]
+    arguments.append("--ignore=tests/integration/host/test_keeper.py")
+    outcome = run_tests(arguments, timeout=1500)
     print(outcome.console)
     print(f"Linux {outcome.release}: {len(outcome.tests)} tests in {outcome.seconds:.0f} s")
     return outcome
@@ -69,3 +71,9 @@ def test_ip_gre_and_our_programs_understand_each_other(there):
 def test_ip_gre_has_taken_the_names_that_we_do_not_use(there):
     ran = outcomes(there, "test_tunnels::test_our_names_are_free_where_ip_gre_is_loaded")
     assert set(ran.values()) == {"passed"}
+
+
+def test_delay_and_loss_work_there(there):
+    ran = outcomes(there, "test_shapes_and_cuts::test_a_share_of_packets_is_lost_where_netem")
+    ran |= outcomes(there, "test_shapes_and_cuts::test_delay_and_rate_together")
+    assert set(ran.values()) == {"passed"}, ran

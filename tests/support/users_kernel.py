@@ -169,8 +169,11 @@ def make_initramfs(parts: Parts, arguments: list[str], path: Path) -> int:
         made.add(f"usr/lib/x86_64-linux-gnu/{library.name}", library.resolve(), 0o755)
         made.add_libraries(library)
     compiled = re.compile(r"__pycache__|\..*")
-    for folder in ("pytest_kinda", "tests"):
+    # Without tests/integration/conftest.py: it is about whole testbeds, which nothing here makes.
+    for folder in ("pytest_kinda", "tests/support", "tests/integration/host"):
         made.add_tree(ROOT / folder, f"project/{folder}", leave_out=compiled)
+    for name in ("tests/__init__.py", "tests/integration/__init__.py"):
+        made.add(f"project/{name}", ROOT / name)
     for name in ("pyproject.toml", "conftest.py"):
         made.add(f"project/{name}", ROOT / name)
     made.add("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")

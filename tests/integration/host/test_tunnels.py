@@ -14,6 +14,7 @@ from pathlib import Path
 import dpkt
 import pytest
 from pyroute2 import IPRoute, NetlinkError
+from pyroute2.netlink.rtnl.tcmsg import sched_bpf
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pytest_kinda.errors import HostError
@@ -30,6 +31,13 @@ from tests.support.tunnel_lab import (
     ping,
     set_offload,
     transfer,
+)
+
+# What pyroute2 does not decode.
+sched_bpf.options.nla_map += (
+    ("TCA_BPF_FLAGS_GEN", "uint32"),
+    ("TCA_BPF_TAG", "hex"),
+    ("TCA_BPF_ID", "uint32"),
 )
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
@@ -273,35 +281,46 @@ def test_a_node_that_comes_back_is_served_by_a_batch_of_its_own():
 
 
 def test_nothing_is_left(driver):
-    before = loaded_programs()
     with lab(2) as made:
         state = [state_of(node) for node in made.nodes]
         made.add_tunnels(driver)
-        assert new_programs(before) == (
-            {"kinda_encap", "kinda_decap"} if driver == "bpf" else set()
-        )
+        ours = programs_of(made)
+        assert sorted(ours.values()) == (PROGRAMS if driver == "bpf" else [])
         assert [state_of(node) for node in made.nodes] != state
         again = list(made.operations)
         made.remove_tunnels()
         made.operations += again
         made.remove_tunnels()  # twice is no error
         assert [state_of(node) for node in made.nodes] == state
-        assert eventually(lambda: not new_programs(before))
+        assert eventually(lambda: not ours.keys() & loaded_programs().keys())
 
 
 def test_the_end_of_the_namespace_leaves_nothing():
-    before = loaded_programs()
     with lab(2) as made:
         made.add_tunnels("bpf")
+        ours = programs_of(made)
+    assert sorted(ours.values()) == PROGRAMS
     # The kernel takes a namespace apart after its last user, in its own time.
     with IPRoute() as ip:
         assert not ip.link_lookup(ifname="kgre")
-    assert eventually(lambda: not new_programs(before))
+    assert eventually(lambda: not ours.keys() & loaded_programs().keys())
 
 
-def new_programs(before: dict[int, str]) -> set[str]:
-    """Ids are never given twice; those of an earlier namespace may still be on their way out."""
-    return {name for number, name in loaded_programs().items() if number not in before}
+PROGRAMS = ["kinda_decap", "kinda_decap", "kinda_encap", "kinda_encap"]
+
+
+def programs_of(made: Lab) -> dict[int, str]:
+    """The names of the programs on the nodes' interfaces by id, as the kernel lists them."""
+    found = {}
+    loaded = loaded_programs()
+    for node in made.nodes:
+        with entered(node), IPRoute() as ip:
+            for link in ip.get_links():
+                for one in ip.get_filters(index=link["index"], parent=0xFFFFFFF2):
+                    options = one.get_attr("TCA_OPTIONS")
+                    if options and (number := options.get_attr("TCA_BPF_ID")):
+                        found[number] = loaded[number]
+    return found
 
 
 def eventually(condition, timeout: float = 5.0) -> bool:
