@@ -115,6 +115,10 @@ def container(node: NodePlan, testbed: str) -> dict[str, Any]:
             },
         },
     }
+    if device.ulimits:
+        found["HostConfig"]["Ulimits"] = [_ulimit(one) for one in device.ulimits]
+    if device.entrypoint:
+        found["Entrypoint"] = list(device.entrypoint)
     if device.command:
         found["Cmd"] = list(device.command)
     return found
@@ -160,3 +164,9 @@ def _set_aside(nodes: Sequence[NodePlan]) -> list[Operation]:
             if name != "eth0":
                 found.append(SetInterface(node.name, "eth0", rename=name))
     return found
+
+
+def _ulimit(text: str) -> dict[str, Any]:
+    name, _, limits = text.partition("=")
+    soft, _, hard = limits.partition(":")
+    return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}

@@ -15,7 +15,10 @@ from pytest_kinda.errors import KindaError
 if TYPE_CHECKING:
     from pytest_kinda.topology.topology import Topology
 
-FORMS = "FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json"
+FORMS = (
+    "FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json,"
+    " lab.conf (Kathara) or FILE.clab.yml (containerlab)"
+)
 FILES = (".yaml", ".yml", ".json")
 
 
@@ -25,7 +28,7 @@ def load(reference: str) -> Topology:
     A file with exactly one topology needs no object's name. Runs a Python file. Raises KindaError
     that says what the file holds.
     """
-    if Path(reference).suffix in FILES:
+    if Path(reference).suffix in FILES or Path(reference).name == "lab.conf":
         from pytest_kinda.readers import read
 
         return read(reference)

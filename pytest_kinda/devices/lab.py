@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
@@ -32,6 +33,11 @@ class LabDevice(Device):
     """
 
     kind: ClassVar[str] = "lab-device"
+    # labs were named before they came here; engines are told lower case
+    name_pattern: ClassVar[re.Pattern[str]] = re.compile(
+        r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    )
+    name_expected: ClassVar[str] = "1 to 63 letters, digits, '-' and '_', no '-' first or last"
 
     _: KW_ONLY
     addresses: Mapping[str, str] = EMPTY

@@ -38,8 +38,10 @@ done
 """
 _QUAGGA = '#!/bin/sh\nexec /usr/lib/frr/frrinit.sh "$@"\n'
 _SHELL = '[ -x "$0" ] && s=$0 || s=/bin/sh; "$s"'
+_NO_FRR_CONF = "/hostlab/no-frr.conf"
 _FRR_FILES = (
-    "for d in frr quagga; do [ -d /etc/$d ] || continue;"
+    f"[ -e {_NO_FRR_CONF} ] && rm -f /etc/frr/frr.conf;"
+    " for d in frr quagga; do [ -d /etc/$d ] || continue;"
     " chown -R $d:$d /etc/$d 2>/dev/null; chmod 640 /etc/$d/* 2>/dev/null; done; true"
 )
 
@@ -208,6 +210,13 @@ class _Maker:
             if quagga and path.startswith("/etc/quagga/"):
                 target = path.replace("quagga", "frr", 1)
                 files.setdefault(target.replace("Quagga.conf", "frr.conf"), files[path])
+        given = [
+            one for one in files if re.fullmatch(r"/etc/frr/\w+d\.conf|/etc/frr/zebra\.conf", one)
+        ]
+        if given and "/etc/frr/frr.conf" not in files:
+            # a file per daemon is read only where there is no frr.conf, which Debian's FRR has
+            files.setdefault("/etc/frr/vtysh.conf", "no service integrated-vtysh-config\n")
+            files[_NO_FRR_CONF] = ""
         shims = {"/usr/local/bin/systemctl": _SYSTEMCTL, "/etc/init.d/frr": _QUAGGA}
         if quagga:
             shims["/etc/init.d/quagga"] = _QUAGGA

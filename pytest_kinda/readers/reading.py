@@ -21,9 +21,14 @@ LINK_FIELDS = frozenset(Link.__init__.__kwdefaults__ or {})
 def read(path: str | Path) -> Topology:
     """The topology of a YAML or JSON file; files it names are relative to it.
 
+    A ``lab.conf`` is read as Kathara's, a ``*.clab.yml`` as containerlab's.
     Raises TopologyError whose problems name file, line and column.
     """
     path = Path(path)
+    if path.name == "lab.conf":
+        return Topology.from_kathara(path)
+    if path.name.endswith((".clab.yml", ".clab.yaml")):
+        return Topology.from_containerlab(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -125,6 +125,24 @@ class Topology:
         )
         return topology
 
+    @classmethod
+    def from_containerlab(
+        cls, path: Any, *, images: Mapping[str, str] | None = None, name: str | None = None
+    ) -> Topology:
+        """The topology of a containerlab file (``*.clab.yml``).
+
+        Kinds linux, bridge, and k8s-kind with its nodes as ext-container; links short and extended
+        (1500 bytes where no ``mtu`` is given). Its interfaces are named ``eth1`` and on, which the
+        direct engine can do. A failing ``exec`` fails the build. ``images`` maps the file's images
+        to others; without it FRR's becomes ``@router`` and network-multitool ``@base``.
+
+        Raises TopologyError with file, line and column of every mistake and of every kind that
+        cannot be emulated; a setting without effect is a ``LabWarning``.
+        """
+        readers = importlib.import_module("pytest_kinda.readers.containerlab")
+        topology: Topology = readers.from_containerlab(path, images=images, name=name)
+        return topology
+
     def __add__(self, other: Topology) -> Topology:
         from pytest_kinda.topology.composition import join
 

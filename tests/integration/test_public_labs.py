@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kinda import Topology
+from pytest_kinda.plan import PlanOptions
 from pytest_kinda.testbed import Testbed
 from tests.support.builds import await_true
 from tests.support.labs import public_labs
@@ -22,8 +23,8 @@ pytestmark = [
 
 
 @contextmanager
-def standing(topology: Topology) -> Iterator[Testbed]:
-    testbed = Testbed.build(topology)
+def standing(topology: Topology, options: PlanOptions | None = None) -> Iterator[Testbed]:
+    testbed = Testbed.build(topology, options=options)
     try:
         yield testbed
     finally:
@@ -86,3 +87,14 @@ def test_a_data_centre_with_bgp(state_home: Path) -> None:
             await_ping(testbed, "server_1_1_1", address, 120)
         path = testbed.node("leaf_1_0_1").exec("ip", "-4", "route", "show", "202.2.2.0/24").stdout
         assert path.count("nexthop") == 2
+
+
+def test_containerlabs_frr(state_home: Path) -> None:
+    assert LABS is not None
+    topology = Topology.from_containerlab(LABS / "containerlab" / "frr01" / "frr01.clab.yml")
+    with standing(topology, PlanOptions(engine="direct")) as testbed:
+        for address in ("192.168.12.2", "192.168.13.2", "10.10.10.1"):
+            await_ping(testbed, "PC1", address, 120)
+        routes = testbed.node("router1").exec("ip", "-4", "route").stdout
+        assert "192.168.13.0/24" in routes
+        assert "proto ospf" in routes

@@ -216,6 +216,15 @@ def test_files_are_laid_over_the_root_and_programs_stay_programs() -> None:
     assert "/usr/local/bin/systemctl" not in device(read(EVERYTHING), "r2").files
 
 
+def test_configuration_per_daemon_is_not_hidden_by_the_images_own(tmp_path: Path) -> None:
+    (tmp_path / "lab.conf").write_text("r1[0]=A\nr1[image]=kathara/frr\n")
+    (tmp_path / "r1" / "etc" / "frr").mkdir(parents=True)
+    (tmp_path / "r1" / "etc" / "frr" / "bgpd.conf").write_text("router bgp 1\n")
+    node = device(Topology.from_kathara(tmp_path), "r1")
+    assert "/hostlab/no-frr.conf" in node.files
+    assert "/hostlab/no-frr.conf" not in device(read(EVERYTHING), "r1").files
+
+
 def test_scripts_lose_windows_marks_and_run_in_order() -> None:
     topology = read(EVERYTHING)
     pc1, r2 = device(topology, "pc1"), device(topology, "r2")
