@@ -18,16 +18,13 @@ from pytest_kinda.build.engine import Deployed
 from pytest_kinda.build.engine_api import EngineError, docker_request, place_of
 from pytest_kinda.build.kathara import GIVEN_CAPABILITIES, image_of
 from pytest_kinda.build.keeping import KeeperClient
-from pytest_kinda.build.kind import TESTBED_LABEL
+from pytest_kinda.build.labels import NODE_LABEL, TESTBED_LABEL
 from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.operations import Operation, Place, SetInterface
 from pytest_kinda.plan.values import DeviceSpec, NodePlan, Plan
 from pytest_kinda.setup.registry import pull
 
 STEP = "containers"
-NODE_LABEL = "org.pytest-kinda.node"
-"""The label of a device's container; its value is the declared name."""
-
 _AT_ONCE = 8
 _START_LIMIT = 60.0
 

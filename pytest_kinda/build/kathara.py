@@ -14,6 +14,7 @@ from typing import Any
 from pytest_kinda.build.engine import Deployed
 from pytest_kinda.build.engine_api import containers_of, networks_of, place_of
 from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.build.labels import bridge_name
 from pytest_kinda.errors import BuildError
 from pytest_kinda.plan.values import DeviceSpec, NodePlan, Plan
 from pytest_kinda.setup.images import image
@@ -39,11 +40,6 @@ def lab_hash(testbed: str) -> str:
     """
     digest = hashlib.md5(lab_name(testbed).encode(), usedforsecurity=False).digest()
     return base64.urlsafe_b64encode(digest)[:-2].decode().replace("-", "").replace("_", "")
-
-
-def bridge_name(network: str) -> str:
-    """The host bridge that Kathara's plugin makes for a Docker network's id."""
-    return f"kt-{network[:12]}"
 
 
 def image_of(reference: str) -> str:

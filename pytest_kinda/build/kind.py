@@ -14,16 +14,11 @@ from typing import Any
 
 from pytest_kinda.build.engine_api import EngineError, docker_request
 from pytest_kinda.build.keeping import KeeperClient
+from pytest_kinda.build.labels import TESTBED_LABEL
 from pytest_kinda.errors import BuildError
 from pytest_kinda.plan.values import Plan
 from pytest_kinda.setup.images import image
 from pytest_kinda.setup.tools import program
-
-TESTBED_LABEL = "org.pytest-kinda.testbed"
-"""The label of Docker objects that a build makes itself; its value is the testbed's id."""
-
-CLUSTER_LABEL = "io.x-k8s.kind.cluster"
-"""kind's own label of its containers; its value is the cluster's name."""
 
 CREATE_LIMIT = 600.0
 _STEP = "kind cluster"

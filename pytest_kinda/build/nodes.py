@@ -12,7 +12,8 @@ from concurrent.futures import Future
 
 from pytest_kinda.build.engine_api import Events, containers_of, inspect, place_of
 from pytest_kinda.build.keeping import KeeperClient
-from pytest_kinda.build.kind import CLUSTER_LABEL, container_names
+from pytest_kinda.build.kind import container_names
+from pytest_kinda.build.labels import CLUSTER_LABEL
 from pytest_kinda.errors import BuildError
 from pytest_kinda.operations import AppendLines, Operation, Place
 from pytest_kinda.plan import start_operations

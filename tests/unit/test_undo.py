@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kinda.build.kathara import bridge_name, lab_hash
-from pytest_kinda.build.undo import forward_rules, main, undo_testbed
+from pytest_kinda.build.kathara import lab_hash
+from pytest_kinda.build.labels import bridge_name
+from pytest_kinda.build.undo import forward_rules, main, stands, undo_testbed
 from pytest_kinda.host.journal import JournalWriter
+from pytest_kinda.host.namespaces import start_time
 
 
 @pytest.fixture
@@ -81,3 +83,19 @@ def test_names_are_what_kathara_makes_of_them() -> None:
     lab = pytest.importorskip("Kathara.model.Lab")
     assert lab.Lab("kinda-ab12cd").hash == lab_hash("ab12cd")
     assert bridge_name("0123456789abcdef") == "kt-0123456789ab"
+
+
+def test_only_places_that_stand_need_the_kernel() -> None:
+    here = {"container": "c", "pid": os.getpid(), "started": start_time(os.getpid())}
+    gone = {**here, "started": 1}
+    host = {"container": "", "pid": 0, "started": 0}
+    assert not stands({"places": {"a": gone, "b": gone}})
+    assert stands({"places": {"a": gone, "b": here}})
+    assert stands({"places": {"a": gone, "@host": host}})
+    assert stands({"places": {}})
+
+
+def test_the_undo_program_starts_without_what_it_may_not_need() -> None:
+    code = "import sys, pytest_kinda.build.undo; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pyroute2", "networkx", "docker"} & set(done.stdout.split())
