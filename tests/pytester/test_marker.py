@@ -43,7 +43,10 @@ def test_4(kinda): pass
     result.assert_outcomes(passed=5)
     assert suite.builds == ["build a", "close a", "build b", "close b"]
     order = [line.split("::")[1].split()[0] for line in result.outlines if "PASSED" in line]
-    assert order == ["test_1[a]", "test_3[a]", "test_plain", "test_2[b]", "test_4[b]"]
+    # Where a test without a topology goes is pytest's affair, and differs between its versions.
+    assert "test_plain" in order
+    order.remove("test_plain")
+    assert order == ["test_1[a]", "test_3[a]", "test_2[b]", "test_4[b]"]
 
 
 def test_two_topologies_never_stand_at_once_and_a_test_runs_once_on_each(suite: Suite) -> None:
