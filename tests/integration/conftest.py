@@ -13,7 +13,7 @@ from tests.support.machine import await_same, snapshot
 from tests.support.topologies import DIRECT
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)  # host's tests run without the plugin too
 def pytest_kinda_build(topology: Any, options: Any, progress: Any) -> Any:
     """Topologies made by ``on_direct`` get the direct engine, whatever ``--kinda-engine`` says."""
     if not topology.name.endswith(DIRECT):
