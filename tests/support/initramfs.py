@@ -7,6 +7,7 @@ libraries they need, and kernel modules in the order they are loaded in.
 from __future__ import annotations
 
 import importlib.metadata
+import lzma
 import os
 import re
 import shutil
@@ -96,7 +97,9 @@ class Initramfs:
 
     def add_modules(self, kernel: Path, names: Iterable[str]) -> None:
         """Kernel modules and those they depend on; ``/modules/order`` lists them to be loaded."""
-        there = {path.stem.replace("-", "_"): path for path in kernel.rglob("*.ko")}
+        there = {
+            path.name.partition(".ko")[0].replace("-", "_"): path for path in kernel.rglob("*.ko*")
+        }
         builtin = {
             Path(line).stem.replace("-", "_")
             for line in (kernel / "modules.builtin").read_text().splitlines()
@@ -108,6 +111,8 @@ class Initramfs:
             if name in builtin or name in order:
                 return
             data = there[name].read_bytes()
+            if there[name].suffix == ".xz":  # from Debian 13 on
+                data = lzma.decompress(data)
             for entry in elf_sections(data)[".modinfo"].split(b"\0"):
                 if entry.startswith(b"depends=") and (others := entry[8:].decode()):
                     for other in others.split(","):

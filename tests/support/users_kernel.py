@@ -120,7 +120,12 @@ def unpacked(name: str, packages) -> Path:
         return target
     cache().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache()) as directory:
-        run(["apt-get", "download", "-qq", *packages()], directory)
+        try:
+            run(["apt-get", "download", "-qq", *packages()], directory)
+        except UsersKernelError:
+            # A machine without lists of packages, or with old ones.
+            run(["apt-get", "update", "-qq"])
+            run(["apt-get", "download", "-qq", *packages()], directory)
         root = Path(directory, "root")
         for package in sorted(Path(directory).glob("*.deb")):
             run(["dpkg", "-x", str(package), str(root)], directory)
@@ -159,7 +164,7 @@ def make_initramfs(parts: Parts, arguments: list[str], path: Path) -> int:
     made = Initramfs(libraries_of(parts.tools))
     init = INIT.replace("@ARGUMENTS@", shlex.join(arguments)).replace("@PREFIX@", sys.base_prefix)
     made.add("init", init, 0o755)
-    made.add("bin/busybox", parts.tools / "bin/busybox", 0o755)
+    made.add("bin/busybox", next(parts.tools.rglob("bin/busybox")), 0o755)
     made.add_modules(parts.modules, MODULES)
     for name in PROGRAMS:
         if found := program(name, parts.tools):
@@ -201,7 +206,7 @@ def run_tests(arguments: list[str], *, timeout: float = 900) -> Outcome:
         if parts.qemu_libraries:
             environment["LD_LIBRARY_PATH"] = parts.qemu_libraries
         began = time.monotonic()
-        console = cache() / "console.log"  # stays, to be looked at
+        console = Path(directory, "console")
         with console.open("wb") as out:
             child = subprocess.Popen(
                 argv,
@@ -220,6 +225,7 @@ def run_tests(arguments: list[str], *, timeout: float = 900) -> Outcome:
                 child.wait()
         seconds = time.monotonic() - began
         text = console.read_text(errors="replace").replace("\r", "")
+        shutil.copy(console, cache() / "console.log")  # stays, to be looked at
         data = results.read_bytes() if results.exists() else b""
     if not data:
         raise UsersKernelError(f"no results after {seconds:.0f} s; the console:\n{text[-4000:]}")
