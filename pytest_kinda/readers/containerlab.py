@@ -20,6 +20,7 @@ from pytest_kinda.readers.containerlab_nodes import Levels, Settings, environmen
 from pytest_kinda.readers.document import Item, Reader, load
 from pytest_kinda.readers.startup import Known, from_frr, from_script
 from pytest_kinda.topology import ControlPlane, KubernetesNode, Link, Node, Topology, Worker
+from pytest_kinda.topology.declared import declaring_directory
 from pytest_kinda.units import parse_size
 
 KINDS = ("linux", "bridge", "k8s-kind", "ext-container")
@@ -45,7 +46,7 @@ def from_containerlab(
     path: str | Path, *, images: Mapping[str, str] | None = None, name: str | None = None
 ) -> Topology:
     """The topology of a containerlab file; see ``Topology.from_containerlab``."""
-    path = Path(path)
+    path = declaring_directory() / path
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

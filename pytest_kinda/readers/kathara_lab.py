@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_kinda.errors import Problem, TopologyError
 from pytest_kinda.readers.kathara_conf import RESERVED, Machine, parse_conf, parse_dep
+from pytest_kinda.topology.declared import declaring_directory
 
 _IGNORED = (".DS_Store",)
 _LAB_WIDE = ("image", "mem", "cpus", "ipv6", "privileged")
@@ -43,7 +44,7 @@ def read_lab(given: Any) -> Lab:
     Raises TopologyError with all that Kathara itself would refuse.
     """
     if isinstance(given, (str, Path)):
-        return _directory(Path(given))
+        return _directory(declaring_directory() / given)
     if hasattr(given, "machines") and hasattr(given, "links"):
         return _object(given)
     problem = Problem("from_kathara", "path", repr(given), "a lab's directory or a Kathara Lab")

@@ -26,9 +26,9 @@ def read(path: str | Path) -> Topology:
     """
     path = Path(path)
     if path.name == "lab.conf":
-        return Topology.from_kathara(path)
+        return Topology.from_kathara(path.resolve())
     if path.name.endswith((".clab.yml", ".clab.yaml")):
-        return Topology.from_containerlab(path)
+        return Topology.from_containerlab(path.resolve())
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -111,6 +111,7 @@ class Topology:
         The lab is deployed as it is: its devices' files and startup scripts give addresses and
         routes. ``workers`` turns devices into nodes of the cluster with the addresses of their
         startup scripts: names, or a mapping to a node, its name, or a kind (``ControlPlane``).
+        A relative ``path`` is relative to the declaring file.
         ``nodes`` are further nodes, which ``attach`` links to devices or collision domains.
         ``images`` maps the lab's images to others; without it Kathara's own become ``@base`` and
         ``@router``, with ``images={}`` they stay.
@@ -136,7 +137,8 @@ class Topology:
         direct engine can do. A failing ``exec`` fails the build. ``images`` maps the file's images
         to others; without it FRR's becomes ``@router`` and network-multitool ``@base``.
 
-        Raises TopologyError with file, line and column of every mistake and of every kind that
+        A relative ``path`` is relative to the declaring file. Raises TopologyError with file, line
+        and column of every mistake and of every kind that
         cannot be emulated; a setting without effect is a ``LabWarning``.
         """
         readers = importlib.import_module("pytest_kinda.readers.containerlab")

@@ -345,3 +345,10 @@ def test_addresses_in_frrs_configuration() -> None:
 @pytest.fixture(autouse=True)
 def quiet_kathara() -> None:
     logging.getLogger().setLevel(logging.CRITICAL)
+
+
+def test_a_relative_path_is_relative_to_the_declaring_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read(Path("../data/kathara/two-routers")).name == "two-routers"
