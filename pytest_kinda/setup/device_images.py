@@ -8,9 +8,10 @@ from pytest_kinda.setup import images, pins, registry, rootfs, workshop
 from pytest_kinda.setup.steps import Report
 
 BASE = (
-    "bash", "bind9-dnsutils", "bridge-utils", "busybox-static", "ca-certificates", "curl", "ethtool",
-    "iperf3", "iproute2", "iptables", "iputils-arping", "iputils-ping", "iputils-tracepath", "jq",
-    "net-tools", "netcat-openbsd", "nftables", "procps", "tcpdump", "tini", "traceroute",
+    "bash", "bind9-dnsutils", "bridge-utils", "busybox-static", "ca-certificates", "curl",
+    "ethtool", "iperf3", "iproute2", "iptables", "iputils-arping", "iputils-ping",
+    "iputils-tracepath", "jq", "net-tools", "netcat-openbsd", "nftables", "procps", "tcpdump",
+    "tini", "traceroute",
 )  # fmt: skip
 """What every device has: a shell, iproute2, and tools to look, send and measure with."""
 
