@@ -128,9 +128,15 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_kinda_build(
     config: pytest.Config, topology: Topology, options: PlanOptions, progress: Progress
 ) -> Any:
-    """Build a real testbed, unless another plugin gave one."""
+    """Build a real testbed, or attach to one with ``--kinda-reuse``."""
     from pytest_kinda.testbed import Testbed
 
+    if config.stash[TESTBEDS].options.reuse:
+        from pytest_kinda.testbed.reuse import attach
+
+        standing = attach(topology, options, progress)
+        if standing is not None:
+            return standing
     return Testbed.build(topology, options=options, progress=progress)
 
 

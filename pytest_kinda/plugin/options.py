@@ -22,6 +22,7 @@ class Options:
     plan: PlanOptions
     keep: bool = False
     keep_on_failure: bool = False
+    reuse: bool = False
     plan_only: bool = False
 
 
@@ -39,6 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="leave a testbed standing if one of its tests failed",
+    )
+    group.addoption(
+        "--kinda-reuse",
+        action="store_true",
+        default=None,
+        help="attach to a kept testbed of an equal topology if it is healthy; keep it in any case",
     )
     group.addoption(
         "--kinda-plan-only",
@@ -63,6 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
     parser.addini("kinda_keep_on_failure", "as --kinda-keep-on-failure", type="bool", default=False)
+    parser.addini("kinda_reuse", "as --kinda-reuse", type="bool", default=False)
     parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
     parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
     parser.addini("kinda_pool", "as --kinda-pool: an IPv4 network", default="")
@@ -94,6 +102,7 @@ def read(config: pytest.Config) -> Options:
         plan=PlanOptions(**chosen),
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
+        reuse=_flag(config, "kinda_reuse"),
         plan_only=config.getoption("kinda_plan_only"),
     )
 

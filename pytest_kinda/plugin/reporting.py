@@ -106,4 +106,14 @@ def summary(reporter: Any, account: Account, root: Path) -> None:
             reporter.write_line(f"enter    kinda exec -t {kept.id} {kept.nodes[0]} -- bash")
         if kept.kubeconfig:
             reporter.write_line(f"kubectl  export KUBECONFIG={shlex.quote(kept.kubeconfig)}")
+        reporter.write_line(f"reuse    {reuse_line(reporter.config)}")
         reporter.write_line(f"remove   kinda clean {kept.id}")
+
+
+def reuse_line(config: pytest.Config) -> str:
+    """The command line of this run, with the option that takes what it kept."""
+    given = [
+        one for one in config.invocation_params.args if not str(one).startswith("--kinda-keep")
+    ]
+    given = [str(one) for one in given if one != "--kinda-reuse"]
+    return shlex.join(["pytest", "--kinda-reuse", *given])

@@ -175,7 +175,8 @@ class Testbeds:
     def _end(self, want: Want, testbed: Any, timing: Timing) -> None:
         from pytest_kinda.plugin import reporting
 
-        keep = self.options.keep or (self.options.keep_on_failure and want in self._failed)
+        keep = self.options.keep or self.options.reuse
+        keep = keep or (self.options.keep_on_failure and want in self._failed)
         if keep and hasattr(testbed, "keep"):
             testbed.keep()
             self.account.kept.append(

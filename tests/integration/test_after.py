@@ -240,6 +240,29 @@ def test_a_kept_testbed_stays_until_it_is_removed(
     same_machine(2)
 
 
+def test_a_kept_testbed_is_reused_until_its_topology_changes(
+    tmp_path: Path, same_machine: Same, ended: list[Suite]
+) -> None:
+    suite = Suite(tmp_path, "PAIR")
+    ended.append(suite)
+    kinda = [sys.executable, "-c", "from pytest_kinda.cli import main; main()"]
+    try:
+        assert suite.start("--kinda-reuse").wait(120) == 0, suite.output
+        first = (tmp_path / "standing").read_text()
+        assert suite.start("--kinda-reuse").wait(120) == 0, suite.output
+        assert f"reusing testbed {first}" in suite.output
+        assert (tmp_path / "standing").read_text() == first
+        assert suite.start("--kinda-reuse", "--kinda-pool=10.77.0.0/16").wait(120) == 0
+        assert f"testbed {first} is stale" in suite.output
+        assert (tmp_path / "standing").read_text() != first
+    finally:
+        removed = subprocess.run(
+            [*kinda, "clean", "--all"], capture_output=True, text=True, check=False
+        )
+    assert removed.returncode == 0, removed.stderr
+    same_machine(2)
+
+
 def test_the_triangle_after_sigkill(tmp_path: Path, same_machine: Same, ended: list[Suite]) -> None:
     suite = Suite(tmp_path, "TRIANGLE", WAITS)
     ended.append(suite)

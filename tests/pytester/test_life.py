@@ -64,7 +64,14 @@ def test_keep_says_how_to_enter_and_how_to_remove(suite: Suite) -> None:
     result = suite.run("--kinda-keep")
     assert suite.log[-1] == "keep a"
     assert suite.builds == ["build a"]
-    result.stdout.fnmatch_lines(["*a was kept*", "enter*h1 -- bash", "remove*kinda clean paper-a"])
+    result.stdout.fnmatch_lines(
+        [
+            "*a was kept*",
+            "enter*h1 -- bash",
+            "reuse    pytest --kinda-reuse*",
+            "remove*kinda clean paper-a",
+        ]
+    )
 
 
 def test_keep_on_failure_keeps_only_what_failed(suite: Suite) -> None:
