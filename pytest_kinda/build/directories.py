@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from pytest_kinda.errors import KindaError
 
+_MOST_LOGS = 20
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
@@ -24,8 +26,12 @@ def testbeds_directory() -> Path:
 
 
 def logs_directory(testbed: str) -> Path:
-    """Where the logs of a build that failed stay after its undo."""
-    return _private(_private(state_directory() / "logs") / testbed)
+    """Where the logs of a build that failed stay after its undo; the oldest make room."""
+    parent = _private(state_directory() / "logs")
+    found = sorted(parent.iterdir(), key=lambda one: one.stat().st_mtime)
+    for old in found[: max(0, len(found) + 1 - _MOST_LOGS)]:
+        shutil.rmtree(old, ignore_errors=True)
+    return _private(parent / testbed)
 
 
 def new_testbed_directory(testbed: str, parent: Path | None = None) -> Path:

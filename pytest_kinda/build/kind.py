@@ -6,12 +6,14 @@ import ipaddress
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda.build import kubeadm
 from pytest_kinda.build.engine_api import EngineError, docker_request
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import TESTBED_LABEL
@@ -85,7 +87,7 @@ def make_network(keeper: KeeperClient, plan: Plan, testbed: str) -> Plan:
     raise BuildError(
         "Docker network",
         f"no subnet of {plan.options.docker_pool} is free",
-        remedy="kinda clean removes old testbeds; --kinda-docker-pool names another pool",
+        remedy="kinda clean removes old testbeds; PlanOptions(docker_pool=...) names another pool",
     )
 
 
@@ -106,23 +108,34 @@ class KindRun:
     def __init__(self, keeper: KeeperClient, plan: Plan, testbed: str, directory: Path) -> None:
         self.keeper = keeper
         self.plan = plan
+        self.testbed = testbed
         self.cluster = cluster_name(testbed)
         self.directory = directory
         self.kubeconfig = directory / "kubeconfig"
         self.log = directory / "kind.log"
         self._child: int | None = None
+        self._lock = threading.Lock()
+        self._given_up = False
 
     def start(self) -> None:
         """Start it; its nodes appear in the next seconds. Raises HostError, SetupError."""
+        settings = configuration(self.plan, self.cluster)
+        if kubeadm.applies_to(self.plan):
+            files = self.directory / "kubeadm"
+            kubeadm.prepare(self.plan, self.cluster, files, {TESTBED_LABEL: self.testbed})
+            settings = kubeadm.speed_up(settings, self.plan, files)
         config = self.directory / "kind.json"
-        config.write_text(json.dumps(configuration(self.plan, self.cluster), indent=1))
+        config.write_text(json.dumps(settings, indent=1))
         self.keeper.record([{"undo": "kind-cluster", "name": self.cluster}])
         argv = [
             program("kind"),
             *("create", "cluster", "--name", self.cluster, "--config", str(config)),
             *("--kubeconfig", str(self.kubeconfig), "--retain", "--wait", "0s"),
         ]
-        self._child = self.keeper.spawn(argv, env=kind_environment(self.cluster), log=self.log)
+        with self._lock:
+            if self._given_up:
+                raise BuildError(_STEP, "the build was given up before kind was started")
+            self._child = self.keeper.spawn(argv, env=kind_environment(self.cluster), log=self.log)
 
     def finish(self) -> None:
         """Wait until it ends. Raises BuildError with what kind said."""
@@ -135,9 +148,11 @@ class KindRun:
             raise BuildError(_STEP, "kind ended well but wrote no kubeconfig")
 
     def kill(self) -> None:
-        """End it and its children now."""
-        if self._child is not None:
-            self.keeper.kill(self._child)
+        """End it and its children now; one that has not begun never begins."""
+        with self._lock:
+            self._given_up = True
+            if self._child is not None:
+                self.keeper.kill(self._child)
 
 
 def kind_environment(network: str) -> Mapping[str, str]:
@@ -153,8 +168,12 @@ def kind_environment(network: str) -> Mapping[str, str]:
 
 
 def kind_error(log: str) -> str:
-    """What kind says went wrong, from its output: its ERROR line and the end of what it ran."""
+    """What kind says went wrong, from its output: its ERROR line and the end of what it ran.
+
+    kubeadm's informational lines, which are most of it, stay in the log.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", log)
-    lines = [line.rstrip() for line in plain.splitlines() if line.strip()]
+    lines = [line.rstrip()[:400] for line in plain.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return "\n".join([*(errors or ["kind failed without an error line"]), *lines[-12:]])
+    others = [line for line in lines if line not in errors and not re.match(r"I\d{4} ", line)]
+    return "\n".join([*(errors or ["kind failed without an error line"]), *others[-8:]])

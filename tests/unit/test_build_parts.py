@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_a_testbed_is_found_by_id_and_by_directory() -> None:
     assert find_testbed_directory(directory) == directory
     with pytest.raises(KindaError, match="known: ab12"):
         find_testbed_directory("cd34")
+
+
+def test_only_the_newest_logs_are_kept() -> None:
+    for number in range(25):
+        at = directories.logs_directory(f"t{number}")
+        os.utime(at, (number, number))
+    kept = sorted(one.name for one in at.parent.iterdir())
+    assert kept == sorted(f"t{number}" for number in range(5, 25))
 
 
 def test_a_line_per_step() -> None:

@@ -58,10 +58,15 @@ def test_kind_writes_no_kubeconfig_of_the_users() -> None:
 
 
 def test_the_error_line_comes_first() -> None:
-    log = "Creating cluster\n \x1b[31m✗\x1b[0m Starting control-plane\nERROR: failed to init node\n"
+    log = (
+        "Creating cluster\n \x1b[31m✗\x1b[0m Starting control-plane\nERROR: failed to init node\n"
+        "I1127 13:29:54 round_trippers.go: much\nerror execution phase wait-control-plane\n"
+    )
     lines = kind_error(log).splitlines()
     assert lines[0] == "ERROR: failed to init node"
     assert " ✗ Starting control-plane" in lines
+    assert lines[-1] == "error execution phase wait-control-plane"
+    assert "round_trippers" not in "".join(lines)
 
 
 def test_a_taken_subnet_is_followed_by_others_of_its_size() -> None:
