@@ -23,6 +23,7 @@ __all__ = ["Finding", "Policy", "examine", "image", "prepare", "program", "steps
 def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) -> dict[str, Step]:
     """The steps of preparing, in order, by the names that ``--only`` takes."""
     from pytest_kinda.setup import (
+        capture_library,
         device_images,
         engine,
         limits,
@@ -36,6 +37,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
     choice = registry.Choice(policy.official, report)
     return {
         "engine": engine.Engine(install=policy.install),
+        "libpcap": capture_library.CaptureLibrary(install=policy.install),
         "limits": limits.Limits(),
         "kind": tools.Kind(),
         "node": parts.ImageStep("node image", node_image.NodeImage(), policy, choice),

@@ -53,8 +53,11 @@ ENGINE_PACKAGES = ("docker.io", "containerd", "docker-cli")
 """Docker Engine, from :data:`DEBIAN`: older engines cannot run ``--privileged`` containers where
 the capability bounding set lacks CAP_SYS_RESOURCE."""
 
-ENGINE_SUPPORT = ("runc", "tini", "iptables", "ca-certificates")
-"""What the engine needs beside it, from the machine's own release."""
+CAPTURE_PACKAGE = "libpcap0.8"
+"""The package of libpcap, by the name that every Debian release knows."""
+
+ENGINE_SUPPORT = ("runc", "tini", "iptables", "ca-certificates", CAPTURE_PACKAGE)
+"""What the engine and captures need beside it, from the machine's own release."""
 
 INOTIFY_INSTANCES = 8192
 """``fs.inotify.max_user_instances``: the usual 128 ends at about 8 nodes."""
