@@ -194,7 +194,8 @@ def test_one_lost_router_is_one_lost_path(kinda, pods):
         }
         # The control plane is direct: the node that is cut off can still be asked.
         assert far.exec("hostname").lines == ["server"]
-    assert kinda.ping(client, far, count=2, wait=2.0)
+    # Seen twice on a busy machine: the first two packets after the mending were lost.
+    assert any(kinda.ping(client, far, count=1, wait=1.0) for _ in range(10))
 
 
 # Services
