@@ -14,6 +14,7 @@ its reason.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -160,7 +161,12 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            interrupted = not self._await(process, part)
+            try:
+                interrupted = not self._await(process, part)
+            except BaseException:
+                # Whoever ends this run ends what it started.
+                end(process)
+                raise
         part.seconds = time.monotonic() - begun
         part.tests = Tests.read(record)
         return process.returncode, interrupted
@@ -174,13 +180,7 @@ class Run:
                 say(f"   … {lines[-1][-120:] if lines else ''}")
             else:
                 return True
-        for number, patience in ((signal.SIGINT, 90), (signal.SIGTERM, 20), (signal.SIGKILL, 10)):
-            os.killpg(process.pid, number)
-            try:
-                process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
-            break
+        end(process)
         return False
 
     def _explain(self, part: Part, code: int) -> None:
@@ -208,6 +208,16 @@ class Run:
             return
         second.state = "failed"
         self._explain(second, code)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a part and all it started: as Ctrl-C does, so that testbeds are undone, then harder."""
+    for number, patience in ((signal.SIGINT, 90), (signal.SIGTERM, 20), (signal.SIGKILL, 10)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            return
 
 
 def listed_skips() -> list[tuple[str, str]]:
@@ -288,6 +298,7 @@ def summary(run: Run) -> bool:
 
 def main() -> int:
     """Run all parts; the exit status says whether all is well."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     LOGS.mkdir(parents=True, exist_ok=True)
     for old in LOGS.iterdir():
         old.unlink()
