@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pytest_kinda.cli import declaring, entering, life, machine, offers
+from pytest_kinda.cli import capturing, declaring, entering, life, machine, offers
 from pytest_kinda.errors import KindaError
 
 
@@ -63,6 +63,7 @@ for _command in (
     *declaring.COMMANDS,
     *life.COMMANDS,
     *entering.COMMANDS,
+    *capturing.COMMANDS,
     *machine.COMMANDS,
 ):
     kinda.add_command(_command)

@@ -122,6 +122,11 @@ class Capture:
         """Packets that the kernel could not hand over; known at the end."""
         return int(self._statistics.get("drops", 0)) if self._statistics else 0
 
+    @property
+    def taken(self) -> int:
+        """Packets that were written to the file; known at the end."""
+        return int(self._statistics.get("packets", 0)) if self._statistics else 0
+
     def _raw(self, expression: str | None) -> Iterator[RawPacket]:
         if self._identity is not None and self.running:
             self._capturer.capture_flush(self._identity)

@@ -132,3 +132,8 @@ def test_options_behind_a_node_belong_to_the_command(tmp_path: Path) -> None:
     # It gets as far as opening the testbed, which has no journal: no option was refused.
     assert "No such option" not in result.stderr
     assert result.exit_code == 1
+
+
+def test_a_capture_says_where_it_would_go_and_that_nothing_stands() -> None:
+    assert "Missing option '-w'" in run("capture", "w1:eth1").stderr
+    assert "no testbed stands" in run("capture", "w1:eth1", "-w", "-").stderr

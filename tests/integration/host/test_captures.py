@@ -20,6 +20,8 @@ from pytest_kinda.errors import CaptureError, GoneError, HostError
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.operations import AddAddress, AddVeth, End, Place
+from pytest_kinda.testbed.capture import Capture
+from pytest_kinda.testbed.live import stream
 from pytest_kinda.testbed.pcapng import read_packets, read_statistics
 from tests.support.places import containers, table
 
@@ -236,3 +238,38 @@ def test_no_memory_stays_locked_after_it(pair, tmp_path):
         keeper.capture_stop(keeper.capture_start("x", [("a", "eth0")], "", tmp_path / "x.pcapng"))
     assert Path("/proc/net/packet").read_text().count("\n") == before
     assert keeper.hello()["children"] == 0
+
+
+def test_a_live_capture_streams_all_that_was_sent(pair, tmp_path):
+    keeper, found = pair
+    source, out = os.pipe()
+    over, data = threading.Event(), bytearray()
+
+    def read():
+        while piece := os.read(source, 65536):
+            data.extend(piece)
+            if len(data) > 25 * 100 and not over.is_set():  # packets come while it goes on
+                send(found["a"], 500, first=25)
+                over.set()
+
+    reader = threading.Thread(target=read)
+    sender = threading.Timer(0.5, send, (found["a"], 25))
+    reader.start()
+    sender.start()
+    points = [("a", "eth0")]
+    taken = stream(lambda path: Capture(keeper, points, path, expression="udp"), out, over)
+    os.close(out)
+    reader.join(30)
+    os.close(source)
+    (tmp_path / "live.pcapng").write_bytes(data)
+    assert numbers(tmp_path / "live.pcapng") == list(range(525))
+    assert (taken.taken, taken.drops) == (525, 0)
+
+
+def test_a_live_capture_ends_with_its_reader(pair):
+    keeper, _ = pair
+    source, out = os.pipe()
+    threading.Timer(0.5, os.close, (source,)).start()
+    taken = stream(lambda path: Capture(keeper, [("a", "eth0")], path), out, threading.Event())
+    os.close(out)
+    assert not taken.running
