@@ -71,6 +71,25 @@ def docker_request(method: str, path: str, body: Any = None, *, timeout: float =
     ``body`` is sent as JSON, ``bytes`` as a tar archive. Raises EngineError with the Engine's own
     message, HostError where it does not answer.
     """
+    answer = _answer(method, path, body, timeout)
+    return json.loads(answer) if answer.strip() else None
+
+
+def container_logs(container: str, *, lines: int = 200, timeout: float = 60.0) -> str:
+    """The last lines that a container's first process printed, each with its time.
+
+    Raises EngineError, HostError.
+    """
+    from pytest_kinda.build.execution import demultiplex
+
+    query = f"stdout=1&stderr=1&timestamps=1&tail={lines}"
+    data = _answer("GET", f"/containers/{quote(container)}/logs?{query}", None, timeout)
+    if data[:1] in (b"\1", b"\2"):  # else it has a terminal, whose output has no frames
+        data = b"".join(demultiplex(data))
+    return data.decode("utf-8", "replace")
+
+
+def _answer(method: str, path: str, body: Any, timeout: float) -> bytes:
     connection = _Connection("docker", timeout=timeout)
     kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -87,7 +106,7 @@ def docker_request(method: str, path: str, body: Any = None, *, timeout: float =
             f"Docker API {method} {path}: {message_of(answer)} ({response.status})",
             response.status,
         )
-    return json.loads(answer) if answer.strip() else None
+    return answer
 
 
 def message_of(answer: bytes) -> str:

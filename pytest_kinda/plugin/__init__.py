@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_kinda.plugin import distribution, hookspecs, marks, options, reporting
+from pytest_kinda.plugin import (
+    distribution,
+    evidence,
+    hookspecs,
+    interaction,
+    marks,
+    options,
+    reporting,
+)
 from pytest_kinda.plugin.fixtures import kinda, kinda_namespace
 from pytest_kinda.plugin.options import pytest_addoption
 from pytest_kinda.plugin.testbeds import BROKEN, TESTBEDS, Testbeds
@@ -100,17 +108,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     cause = testbeds.cause_of(want)
     if cause:
         pytest.skip(f"{BROKEN}: {want.topology.name}: {cause}")
+    testbeds.recorder.check(want.topology)
     testbeds.begin_test(want, item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Remember which testbeds saw a failure, for ``--kinda-keep-on-failure``."""
+    """Collect evidence while the testbed is as the test left it; remember who saw a failure."""
     report = yield
     want = marks.want_of(item)
-    if want is not None and report.failed:
-        item.config.stash[TESTBEDS].saw_failure(want)
+    if want is not None:
+        testbeds = item.config.stash[TESTBEDS]
+        if report.failed:
+            testbeds.saw_failure(want)
+        evidence.after(item, report, testbeds, want)
     return report
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: Any) -> None:
+    """Wait, or open a shell, before anything of a failed test's testbed is put back."""
+    want = marks.want_of(node) if isinstance(node, pytest.Item) else None
+    if want is not None:
+        testbeds = node.config.stash[TESTBEDS]
+        interaction.offer(node.config, testbeds.options, testbeds.standing_for(want), report)
 
 
 @pytest.hookimpl(wrapper=True)

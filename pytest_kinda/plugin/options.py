@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("kathara", "direct")
 TUNNELS = ("auto", "gre", "bpf", "vxlan")
+WHEN = ("failure", "always", "never")
+KEEP = ("failure", "always")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Options:
     keep_on_failure: bool = False
     reuse: bool = False
     plan_only: bool = False
+    artifacts: Path = Path(".kinda")
+    artifacts_when: str = "failure"
+    pcap: tuple[str, ...] = ()
+    pcap_keep: str = "failure"
+    shell_on_error: bool = False
+    pause_on_error: bool = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +77,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NETWORK",
         help="the IPv4 network that addresses which nobody set come from (10.9.0.0/16)",
     )
+    group.addoption(
+        "--kinda-artifacts",
+        metavar="DIR",
+        help="where the evidence of failed tests goes (.kinda in the rootdir)",
+    )
+    group.addoption(
+        "--kinda-artifacts-when",
+        choices=WHEN,
+        help="which tests leave evidence (failure)",
+    )
+    group.addoption(
+        "--kinda-pcap",
+        metavar="WHERE",
+        action="append",
+        help="capture each test: all, a link's name, a node's, or NODE:INTERFACE; repeatable",
+    )
+    group.addoption(
+        "--kinda-pcap-keep",
+        choices=KEEP,
+        help="which tests' captures are kept (failure)",
+    )
+    group.addoption(
+        "--kinda-shell-on-error",
+        action="store_true",
+        default=False,
+        help="open a shell when a test has failed, while its testbed is as it was then; needs -s",
+    )
+    group.addoption(
+        "--kinda-pause-on-error",
+        action="store_true",
+        default=False,
+        help="wait for Enter when a test has failed, while its testbed is as it was; needs -s",
+    )
+    parser.addini("kinda_artifacts", "as --kinda-artifacts: a directory", default="")
+    parser.addini("kinda_artifacts_when", f"as --kinda-artifacts-when: {WHEN}", default="")
     parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
     parser.addini("kinda_keep_on_failure", "as --kinda-keep-on-failure", type="bool", default=False)
     parser.addini("kinda_reuse", "as --kinda-reuse", type="bool", default=False)
@@ -98,7 +142,21 @@ def read(config: pytest.Config) -> Options:
                 f"--kinda-pool: found {chosen['pool']!r} ({error}); "
                 "expected an IPv4 network such as 10.9.0.0/16"
             ) from None
+    for option in ("shell_on_error", "pause_on_error"):
+        if config.getoption(f"kinda_{option}"):
+            _needs_terminal(config, f"--kinda-{option.replace('_', '-')}")
+    when = config.getoption("kinda_artifacts_when") or config.getini("kinda_artifacts_when")
+    if when and when not in WHEN:
+        raise pytest.UsageError(
+            f"kinda_artifacts_when: found {when!r}; expected one of {', '.join(WHEN)}"
+        )
     return Options(
+        artifacts=_artifacts(config),
+        artifacts_when=when or "failure",
+        pcap=tuple(config.getoption("kinda_pcap") or ()),
+        pcap_keep=config.getoption("kinda_pcap_keep") or "failure",
+        shell_on_error=config.getoption("kinda_shell_on_error"),
+        pause_on_error=config.getoption("kinda_pause_on_error"),
         plan=PlanOptions(**chosen),
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
@@ -109,3 +167,22 @@ def read(config: pytest.Config) -> Options:
 
 def _flag(config: pytest.Config, name: str) -> bool:
     return bool(config.getoption(name) or config.getini(name))
+
+
+def _artifacts(config: pytest.Config) -> Path:
+    """On the command line relative to where pytest was called, in the ini file to the rootdir."""
+    if given := config.getoption("kinda_artifacts"):
+        return Path(config.invocation_params.dir, given)
+    return Path(config.rootpath, config.getini("kinda_artifacts") or ".kinda")
+
+
+def _needs_terminal(config: pytest.Config, option: str) -> None:
+    """Refuse what has to talk to a person where nobody can answer."""
+    if config.getoption("capture") != "no":
+        raise pytest.UsageError(
+            f"{option}: found that pytest captures the terminal; expected -s (--capture=no) with it"
+        )
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        raise pytest.UsageError(
+            f"{option}: found -n (pytest-xdist), whose workers have no terminal; expected no -n"
+        )

@@ -98,6 +98,13 @@ def summary(reporter: Any, account: Account, root: Path) -> None:
             )
             for step, seconds in sorted(one.steps, key=lambda pair: -pair[1]):
                 reporter.write_line(f"  {seconds:8.2f} s  {step}")
+    if account.left:
+        reporter.section("kinda: what failed tests left")
+        for left in account.left:
+            lost = f" (the capture lost {left.drops} packets)" if left.drops else ""
+            folder = Path(left.folder)
+            folder = folder.relative_to(root) if folder.is_relative_to(root) else folder
+            reporter.write_line(f"{folder}  {left.test}{lost}")
     for kept in account.kept:
         reporter.section(f"kinda: {kept.topology} was kept")
         reporter.write_line(f"testbed  {kept.id}")

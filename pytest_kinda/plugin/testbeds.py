@@ -13,6 +13,7 @@ import pytest
 from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.plugin.marks import Want
 from pytest_kinda.plugin.options import Options
+from pytest_kinda.plugin.recording import Recorder
 
 BROKEN = "testbed broken"
 
@@ -39,11 +40,21 @@ class Kept:
 
 
 @dataclass
+class Left:
+    """What a test left in its folder of artifacts."""
+
+    test: str
+    folder: str
+    drops: int = 0
+
+
+@dataclass
 class Account:
     """What the end of the session tells; plain data, so that an xdist worker can send it."""
 
     timings: list[Timing] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
         """The account as data that xdist can carry."""
@@ -55,6 +66,7 @@ class Account:
             steps = [(str(step), float(seconds)) for step, seconds in one["steps"]]
             self.timings.append(Timing(**{**one, "steps": steps}))
         self.kept += [Kept(**one) for one in data["kept"]]
+        self.left += [Left(**one) for one in data["left"]]
 
 
 class Timed:
@@ -95,6 +107,7 @@ class Testbeds:
         self._broken: dict[Want, str] = {}
         self._failed: set[Want] = set()
         self._test = ""
+        self.recorder = Recorder(options)
 
     def cause_of(self, want: Want) -> str:
         """Why this testbed is broken, in one line; empty if it is not known to be."""
@@ -114,13 +127,18 @@ class Testbeds:
         testbed = self._build(want, timing)
         begun = time.monotonic()
         self._standing = (want, testbed, timing, begun)
-        self._tell_test(testbed)
         try:
+            self._tell_test(testbed)
             yield testbed
         finally:
+            self.recorder.end()  # of the last test, before its keeper goes
             self._standing = None
             timing.tests = time.monotonic() - begun
             self._end(want, testbed, timing)
+
+    def standing_for(self, want: Want) -> Any:
+        """The testbed of this want if it stands, else None."""
+        return self._standing[1] if self._standing and self._standing[0] == want else None
 
     def begin_test(self, want: Want, nodeid: str) -> None:
         """A test begins; a testbed that stands already, or is built for it, is told its name."""
@@ -132,9 +150,11 @@ class Testbeds:
         begin = getattr(testbed, "begin_test", None)
         if begin is not None:
             begin(self._test)
+        self.recorder.begin(testbed, self._test)
 
     def put_back(self, want: Want) -> None:
         """Undo what a test did to the testbed it shares."""
+        self.recorder.end()
         if self._standing is None or self._standing[0] != want:
             return
         put_back = getattr(self._standing[1], "put_back", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,17 @@ class Kubectl:
         self._namespace = namespace
         self._program = program
         self._configured: dict[str, Path] = {}
+        self._lock = threading.Lock()
 
     def _config(self, verb: str = "") -> Path:
         """A kubeconfig whose context has the namespace: ``--namespace`` would refuse manifests."""
         namespace = self._namespace(verb in _READS)
         if namespace in ("", "default"):
             return self._kubeconfig
+        with self._lock:  # two calls at once must not both write it
+            return self._config_for(namespace)
+
+    def _config_for(self, namespace: str) -> Path:
         if namespace not in self._configured:
             data = yaml.safe_load(self._kubeconfig.read_text())
             for context in data["contexts"]:

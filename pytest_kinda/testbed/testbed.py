@@ -16,6 +16,7 @@ from pytest_kinda.plan.values import Member, NodePlan, Plan, PlanOptions
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import DeviceHandle
+from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.flapping import flap
 from pytest_kinda.testbed.interfaces import InterfaceHandle
@@ -331,6 +332,15 @@ class Testbed:
     def verify(self, *, wait: float = 1.0) -> Verification:
         """Send packets everywhere and read the leak guards; truthy when all is as declared."""
         return verify(self.plan, self.nodes, wait=wait)
+
+    def evidence(self, folder: str | Path, *, limit: float = 30.0) -> tuple[Piece, ...]:
+        """Write what the testbed looks like now to files in a folder; which, and what is missing.
+
+        Plan, interfaces, routes, queues and counters of every node, last log lines, pods, events,
+        leak guards. ``limit`` in seconds is for all together. Raises OSError if the folder cannot
+        be made, and nothing for what could not be had.
+        """
+        return collect(questions_of(self, limit=min(10.0, limit)), Path(folder), limit=limit)
 
     def ping(self, source: str | CommandPlace, target: str | Addressed, **options: Any) -> Ping:
         """Ping between nodes (by name too), pods and addresses; see ``traffic.ping``. Example::

@@ -1,0 +1,167 @@
+"""Evidence: what a testbed looks like at this moment, in files that explain a failure.
+
+Everything is asked side by side and each question has a limit: a node that hangs costs its own
+piece and no other. What could not be had is said in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_kinda.errors import KindaError
+from pytest_kinda.plan import plan_to_json
+
+if TYPE_CHECKING:
+    from pytest_kinda.testbed.nodes import NodeHandle
+    from pytest_kinda.testbed.testbed import Testbed
+
+LIMIT = 10.0
+"""Seconds that one piece may take."""
+AT_ONCE = 8
+_LINES = 200
+
+# A device has what its image has: a command that is not there says so and the next one follows.
+_STATE = """
+for command in 'ip -d -s link' 'ip -br addr' 'ip route show table all' \
+    'ip -6 route show table all' 'ip rule' 'ip neigh' 'tc -s qdisc'; do
+    printf '$ %s\\n' "$command"; $command 2>&1; echo
+done
+command -v vtysh >/dev/null && for command in 'show ip route' 'show bgp summary' \
+    'show ip ospf neighbor'; do
+    printf '$ vtysh -c "%s"\\n' "$command"; vtysh -c "$command" 2>&1; echo
+done
+command -v nft >/dev/null && nft list ruleset 2>&1
+true
+"""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One file of evidence: its path in the folder, and why it is not there, if it is not."""
+
+    name: str
+    problem: str = ""
+
+
+def collect(
+    questions: Mapping[str, Callable[[], str]], folder: Path, *, limit: float
+) -> tuple[Piece, ...]:
+    """Ask every question and write its answer to the file of its name under ``folder``.
+
+    ``limit`` in seconds is for all of them together; what has not come by then is left out and
+    its thread is not waited for. No question's failure is raised. Raises OSError if the folder
+    cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    turns = threading.Semaphore(AT_ONCE)
+    lock = threading.Lock()
+    found: dict[str, Piece] = {}
+    closed = threading.Event()
+
+    def ask(name: str, question: Callable[[], str]) -> None:
+        problem = text = ""
+        with turns:
+            if closed.is_set():
+                return
+            try:
+                text = question()
+            # Whatever is wrong with one piece is told in its place and costs no other.
+            except Exception as error:
+                message = error.message if isinstance(error, KindaError) else str(error)
+                problem = f"{type(error).__name__}: {message}"
+        with lock:
+            if closed.is_set():
+                return
+            try:
+                if not problem:
+                    path = folder / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(text, errors="replace")
+            except OSError as error:
+                problem = str(error)
+            found[name] = Piece(name, problem)
+
+    # Daemons: one that hangs must not hold the process up at its end.
+    threads = [
+        threading.Thread(target=ask, args=one, name=f"evidence {one[0]}", daemon=True)
+        for one in questions.items()
+    ]
+    deadline = time.monotonic() + limit
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    with lock:
+        closed.set()
+        return tuple(
+            found.get(name, Piece(name, f"no answer within {limit:g} s")) for name in questions
+        )
+
+
+def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callable[[], str]]:
+    """What is asked of a testbed, by the files that the answers go to; ``limit`` s for each."""
+    found: dict[str, Callable[[], str]] = {
+        "summary.txt": partial(summary, testbed),
+        "plan.json": lambda: json.dumps(plan_to_json(testbed.plan), indent=2) + "\n",
+    }
+    for node in testbed.nodes:
+        if node.name not in testbed.standing.containers:
+            continue  # a hub is a wire
+        found[f"nodes/{node.name}/network.txt"] = partial(_state, node, limit)
+        found[f"nodes/{node.name}/log.txt"] = partial(_log, testbed, node.name, limit)
+    for node in testbed.kubernetes_nodes:
+        for unit in ("kubelet", "containerd"):
+            found[f"nodes/{node.name}/{unit}.txt"] = partial(_journal, node, unit, limit)
+    if testbed.kubeconfig is not None:
+        found["leaks.txt"] = lambda: f"{testbed.leaks()}\n"
+        for name, argv in {
+            "nodes": ("get", "nodes", "-o", "wide"),
+            "pods": ("get", "pods", "-A", "-o", "wide"),
+            "events": ("get", "events", "-A", "--sort-by=.lastTimestamp"),
+            "describe": ("describe", "pods"),
+        }.items():
+            found[f"cluster/{name}.txt"] = partial(_kubectl, testbed, argv, limit)
+    return found
+
+
+def summary(testbed: Testbed) -> str:
+    """The testbed on a page: nodes, addresses, links, and the faults that are in force."""
+    lines = [f"testbed {testbed.id} of topology {testbed.plan.topology}", "", "nodes"]
+    for node in testbed.plan.nodes:
+        ends = "  ".join(f"{one.name} {' '.join(one.addresses)}" for one in node.interfaces)
+        lines.append(f"  {node.name}  {node.kind}  {node.endpoint}  {ends}".rstrip())
+    lines += ["", "links"]
+    for link in testbed.plan.links:
+        ends = f"{link.a.node}:{link.a.interface}  {link.b.node}:{link.b.interface}"
+        lines.append(f"  {link.name}  {ends}")
+    lines += ["", "faults that are not healed"]
+    lines += [f"  {fault.what}" for fault in testbed.faults] or ["  none"]
+    return "\n".join(lines) + "\n"
+
+
+def _state(node: NodeHandle, limit: float) -> str:
+    return node.shell(_STATE, timeout=limit, check=False).stdout
+
+
+def _journal(node: NodeHandle, unit: str, limit: float) -> str:
+    argv = ("journalctl", "--no-pager", "-u", unit, "-n", str(_LINES))
+    result = node.exec(*argv, timeout=limit, check=False)
+    return result.stdout + result.stderr
+
+
+def _log(testbed: Testbed, node: str, limit: float) -> str:
+    from pytest_kinda.build.engine_api import container_logs
+
+    return container_logs(testbed.standing.containers[node], lines=_LINES, timeout=limit)
+
+
+def _kubectl(testbed: Testbed, argv: tuple[str, ...], limit: float) -> str:
+    result = testbed.kubectl.run(*argv, timeout=limit, check=False)
+    return result.stdout + result.stderr
