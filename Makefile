@@ -42,7 +42,8 @@ format: venv
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: test-unit test-integration
+# Prepared first: tests of captures need what that brings to a bare machine.
+test: setup test-unit test-integration
 
 test-unit: venv
 	$(BIN)/python -m pytest -m "not slow" tests/unit tests/pytester $(PYTEST)

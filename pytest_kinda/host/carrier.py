@@ -15,13 +15,16 @@ from contextlib import suppress
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pytest_kinda.errors import HostError
-from pytest_kinda.host.links import index_of, namespace_number
+from pytest_kinda.host.links import FORWARDING, index_of, namespace_number
 from pytest_kinda.host.namespaces import Namespace, entered
 from pytest_kinda.host.tunnel_links import set_own_sysctl
 from pytest_kinda.operations import SetCarrier
 
+_USE_LIMIT = 5.0
+_UNANSWERED = (0x01, 0x20)  # NUD_INCOMPLETE, NUD_FAILED
 _KERNEL = 2  # protocol of the routes that come back by themselves
 
 _kept: dict[tuple[int, str], list[Any]] = {}
@@ -54,6 +57,9 @@ def set_carrier(operation: SetCarrier, here: Namespace, places: Mapping[str, Nam
         # Whichever end was set down comes up.
         _set_up(here, link["index"])
         _set_up(there, other_index)
+        for namespace, index in ((here, link["index"]), (there, other_index)):
+            _await_use(namespace, index)
+            _forget_failures(namespace, index)
     else:
         _set_down(there, other_index)
 
@@ -94,6 +100,54 @@ def _set_up(namespace: Namespace, index: int) -> None:
             routes = _kept.pop((namespace.inode, name), [])
         for route in routes:
             _put_back(ip, route)
+
+
+def _await_use(namespace: Namespace, index: int) -> None:
+    """Wait until an interface that has its carrier again sends and, in a bridge, forwards.
+
+    The kernel acts on a new carrier up to a second late (until then the queueing discipline drops
+    all, and a bridge's port blocks); asking for the link makes it do so at once (since 6.8).
+    Raises HostError.
+    """
+
+    def look(ip: IPRoute) -> bool:
+        link = ip.get_links(index)[0]
+        in_bridge = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_KIND") == "bridge"
+        state = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
+        if not link.get_attr("IFLA_CARRIER"):
+            return True  # something else holds it down
+        return link.get_attr("IFLA_OPERSTATE") == "UP" and (not in_bridge or state == FORWARDING)
+
+    looking = Retrying(
+        retry=retry_if_result(lambda ready: not ready),
+        stop=stop_after_delay(_USE_LIMIT),
+        wait=wait_fixed(0.05),
+    )
+    with entered(namespace), IPRoute() as ip:
+        try:
+            looking(look, ip)
+        except RetryError:
+            raise HostError(
+                f"interface {index} has its carrier and is not in use after {_USE_LIMIT:g} s"
+            ) from None
+
+
+def _forget_failures(namespace: Namespace, index: int) -> None:
+    """Forget neighbours that were asked for in vain while the cable was cut.
+
+    A resolution that began then would refuse the first packets after the mending, for up to the
+    three seconds that it lasts.
+    """
+    with entered(namespace), IPRoute() as ip:
+        for neighbour in (*ip.get_neighbours(family=2), *ip.get_neighbours(family=10)):
+            if neighbour["ifindex"] == index and neighbour["state"] in _UNANSWERED:
+                with suppress(NetlinkError):  # answered or gone meanwhile
+                    ip.neigh(
+                        "del",
+                        dst=neighbour.get_attr("NDA_DST"),
+                        ifindex=index,
+                        family=neighbour["family"],
+                    )
 
 
 def _put_back(ip: IPRoute, route: Any) -> None:

@@ -24,7 +24,7 @@ from pytest_kinda.operations import HOST, AddHub, End, SetInterface
 
 GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
-_FORWARDING = 3  # of a bridge's port
+FORWARDING = 3  # of a bridge's port
 _PORTS_LIMIT = 5.0  # seconds
 
 _SIOCETHTOOL = 0x8946
@@ -154,7 +154,7 @@ def _await_forwarding(ip: IPRoute, ports: Sequence[str]) -> None:
             for link in links
             if link.get_attr("IFLA_CARRIER")
             and link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
-            != _FORWARDING
+            != FORWARDING
         ]
 
     looking = Retrying(
