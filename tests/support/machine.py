@@ -100,6 +100,10 @@ def snapshot(state_home: Path) -> Snapshot:
     }
 
 
+KERNEL_LIMIT = 90.0
+"""Seconds in which BPF programs that nothing holds any more must be gone."""
+
+
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """What has come and what is gone, one line each."""
     found = []
@@ -117,7 +121,10 @@ def await_same(before: Snapshot, state_home: Path, limit: float) -> float:
         taken = time.monotonic() - begun
         if not found:
             return taken
-        if taken > limit:
+        # The kernel frees the programs of a namespace whose processes were killed in its own time:
+        # seen once, one program 20 s after the last container, and gone by itself later.
+        late = all(line.startswith("BPF programs:") for line in found)
+        if taken > (max(limit, KERNEL_LIMIT) if late else limit):
             raise AssertionError(
                 f"after {taken:.1f} s the machine is not as before:\n  " + "\n  ".join(found)
             )
