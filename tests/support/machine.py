@@ -121,8 +121,8 @@ def await_same(before: Snapshot, state_home: Path, limit: float) -> float:
         taken = time.monotonic() - begun
         if not found:
             return taken
-        # The kernel frees the programs of a namespace whose processes were killed in its own time:
-        # seen once, one program 20 s after the last container (a dead TCP connection keeps its namespace), gone later.
+        # A namespace whose processes were killed lives on while the kernel waits for an answer on
+        # a TCP connection of theirs, and its programs with it: more than a minute was seen.
         late = all(line.startswith("BPF programs:") for line in found)
         if taken > (max(limit, KERNEL_LIMIT) if late else limit):
             raise AssertionError(
