@@ -93,6 +93,7 @@ class _Undoing:
 
     def run(self) -> None:
         self._try("processes", self._end_children)
+        self._try("tunnels", self._remove_tunnels)
         self._try("containers and networks", self._remove_objects)
         self._try("bridges", self._remove_bridges)
         self._try("host operations", self._revert_operations)
@@ -181,10 +182,19 @@ class _Undoing:
                     _run([tables, "-w", "-D", *rule])
                     self.report(f"removed a FORWARD rule of {rule[2]} ({tables})")
 
+    def _remove_tunnels(self) -> None:
+        # While their namespaces stand: the kernel keeps a namespace, with the tunnel's device and
+        # program in it, for minutes after its container while a dead process's TCP connection is
+        # still waiting for an answer.
+        self._revert([one for one in self._of("operation") if is_tunnel(one)])
+
     def _revert_operations(self) -> None:
+        self._revert(self._of("operation"))
+
+    def _revert(self, operations: Sequence[Entry]) -> None:
         # Most operations were in containers that are gone; for them pyroute2, which takes as long
         # to import as the removal of twenty containers, is not needed.
-        entries = [one for one in self._of("operation") if stands(one)]
+        entries = [one for one in operations if stands(one)]
         if not entries:
             return
         from pytest_kinda.host.carry import undo_from_entry
@@ -196,6 +206,12 @@ class _Undoing:
             except HostError as error:
                 errors.append(error.message)
         self.left += errors
+
+
+def is_tunnel(entry: Entry) -> bool:
+    """Whether an operation made a tunnel; a damaged line did not."""
+    operation = entry["operation"]
+    return isinstance(operation, Mapping) and operation.get("is") == "AddTunnel"
 
 
 def stands(entry: Entry) -> bool:
