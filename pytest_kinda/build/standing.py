@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from pytest_kinda.build.execution import ContainerExecution, Execution
@@ -44,7 +45,9 @@ class Standing:
     def execution(self, node: str) -> Execution:
         """How commands run on a node. Raises UnknownNameError."""
         if node not in self.containers:
+            near = get_close_matches(node, self.containers, 3, 0.5)
             raise UnknownNameError(
-                f"testbed {self.id} has no node {node!r}; it has {', '.join(self.containers)}"
+                f"testbed {self.id} has no node {node!r}; it has {', '.join(self.containers)}",
+                remedy=f"did you mean {' or '.join(near)}?" if near else "",
             )
         return ContainerExecution(self.containers[node], node)

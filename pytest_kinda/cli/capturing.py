@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pytest_kinda.cli import offers
+from pytest_kinda.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from pytest_kinda.testbed.capture import Capture
 
 
 @click.command()
-@click.argument("where", nargs=-1, metavar="[WHERE]...")
+@click.argument("where", nargs=-1, metavar="[WHERE]...", shell_complete=offers.complete_place)
 @click.option(
     "-t", "--testbed", metavar="ID", help="Which testbed.", shell_complete=offers.complete_testbed
 )
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ends", type=click.Choice(["a", "b", "both"]), default="a", help="Which ends of a link (a)."
 )
+@json_option
 @click.pass_context
 def capture(
     ctx: click.Context,
@@ -35,6 +37,7 @@ def capture(
     target: str,
     expression: str,
     ends: Literal["a", "b", "both"],
+    as_json: bool,
 ) -> None:
     """Capture packets as pcapng until Ctrl-C or until nobody reads them.
 
@@ -46,6 +49,8 @@ def capture(
 
     if target == "-" and sys.stdout.isatty():
         raise click.UsageError("-w - writes binary data, and stdout is a terminal; pipe it", ctx)
+    if target == "-" and as_json:
+        raise click.UsageError("-w - writes packets to stdout, where --json would write too", ctx)
     opened = Testbed.open(offers.chosen(testbed or ctx.obj).directory)
     over = threading.Event()
 
@@ -69,7 +74,10 @@ def capture(
     else:
         with at(Path(target)) as taken:
             over.wait()
-    click.echo(f"{taken.taken} packets taken, {taken.drops} lost", err=True)
+    if as_json:
+        print_json({"path": target, "packets": taken.taken, "drops": taken.drops})
+    else:
+        click.echo(f"{taken.taken} packets taken, {taken.drops} lost", err=True)
 
 
 COMMANDS = (capture,)

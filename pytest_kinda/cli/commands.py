@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_kinda.cli import capturing, declaring, entering, life, machine, offers
+from pytest_kinda.cli import capturing, declaring, entering, life, linking, looking, machine, offers
 from pytest_kinda.errors import KindaError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Kinda(click.Group):
@@ -30,6 +33,16 @@ class Kinda(click.Group):
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         where = f"nodes: {', '.join(nodes)}" if nodes else "no testbed stands"
         raise click.UsageError(f"{name!r} is neither a command nor a node ({where}){hint}", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options as ever, and the names of nodes for the short form."""
+        from click.shell_completion import CompletionItem
+
+        nodes = [one for one in offers.node_names(ctx.params.get("testbed")) if one[:1] != "-"]
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *(CompletionItem(name) for name in nodes if name.startswith(incomplete)),
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; one of our errors becomes its text and status 1."""
@@ -64,6 +77,8 @@ for _command in (
     *life.COMMANDS,
     *entering.COMMANDS,
     *capturing.COMMANDS,
+    *linking.COMMANDS,
+    *looking.COMMANDS,
     *machine.COMMANDS,
 ):
     kinda.add_command(_command)

@@ -15,6 +15,16 @@ from pytest_kinda.errors import KindaError
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
+def docker_client() -> str:
+    """Docker's command line client. Raises KindaError where there is none."""
+    client = shutil.which("docker")
+    if client is None:
+        raise KindaError(
+            "there is no docker command on PATH", remedy="install Docker's command line client"
+        )
+    return client
+
+
 @click.command(name="exec", context_settings=FOREIGN)
 @click.option(
     "-t", "--testbed", metavar="ID", help="Which testbed.", shell_complete=offers.complete_testbed
@@ -32,11 +42,7 @@ def execute(ctx: click.Context, testbed: str | None, node: str, command: tuple[s
     standing = open_standing(offers.chosen(testbed or ctx.obj).directory)
     standing.execution(node)
     argv = list(command[1:] if command[:1] == ("--",) else command) or ["sh"]
-    client = shutil.which("docker")
-    if client is None:
-        raise KindaError(
-            "there is no docker command on PATH", remedy="install Docker's command line client"
-        )
+    client = docker_client()
     streams = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     os.execv(client, [client, "exec", *streams, standing.containers[node], *argv])
 

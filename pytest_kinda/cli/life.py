@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 @click.argument("topology", metavar="FILE_OR_OBJECT")
 @click.option("--name", help="The testbed's id (default: six random hex digits).")
 @plan_options
+@json_option
 def up(
-    topology: str, name: str | None, engine: str | None, tunnel: str | None, pool: str | None
+    topology: str,
+    name: str | None,
+    engine: str | None,
+    tunnel: str | None,
+    pool: str | None,
+    as_json: bool,
 ) -> None:
     """Build a topology and leave it standing."""
     from pytest_kinda.build.builder import build
@@ -34,6 +40,17 @@ def up(
     planned = plan(declared, options_from(engine, tunnel, pool), facts())
     with display(sys.stderr, f"kinda {declared.name}", terminal=sys.stderr.isatty()) as progress:
         standing = build(planned, name=name, progress=progress, keep=True)
+    if as_json:
+        print_json(
+            {
+                "id": standing.id,
+                "topology": declared.name,
+                "directory": str(standing.directory),
+                "nodes": [one.name for one in planned.nodes],
+                "kubeconfig": str(standing.kubeconfig or ""),
+            }
+        )
+        return
     first = planned.nodes[0].name
     click.echo(f"testbed  {standing.id}")
     click.echo(f"enter    kinda -t {standing.id} {first} bash")
@@ -88,21 +105,26 @@ def _row(one: Known) -> dict[str, object]:
 def show(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
     """Show a testbed: its nodes, containers, addresses, links and files."""
     from pytest_kinda.build.catalogue import open_standing
+    from pytest_kinda.testbed.left import faults_left
 
     known = offers.chosen(testbed or ctx.obj)
     standing = open_standing(known.directory)
+    changed = faults_left(known.directory)
     if as_json:
         print_json(
             {
                 **_row(known),
                 "containers": standing.containers,
                 "kubeconfig": str(standing.kubeconfig or ""),
+                "changed_links": list(changed),
                 "plan": standing.plan,
             }
         )
         return
     click.echo(f"testbed    {known.id} ({known.topology}), {known.state}")
     click.echo(f"directory  {known.directory}")
+    if changed:
+        click.echo(f"changed    {', '.join(changed)} (kinda link up LINK puts it back)")
     if standing.kubeconfig is not None:
         click.echo(f"kubectl    export KUBECONFIG={standing.kubeconfig}")
     print_table(
@@ -132,7 +154,8 @@ def show(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("testbeds", nargs=-1, metavar="[ID]...", shell_complete=offers.complete_testbed)
 @click.option("--all", "everything", is_flag=True, help="All testbeds of this user.")
-def clean(testbeds: tuple[str, ...], everything: bool) -> None:
+@json_option
+def clean(testbeds: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Remove testbeds: those named, or those that a crash has left behind.
 
     Without ID and --all only testbeds whose keeper is gone are removed.
@@ -149,12 +172,16 @@ def clean(testbeds: tuple[str, ...], everything: bool) -> None:
             if one not in wanted:
                 click.echo(f"{one.id} ({one.topology}) is {one.state}; left alone", err=True)
     failed: list[UndoError] = []
+    told = []
     for one in wanted:
         left = remove(one)
+        told.append({"id": one.id, "removed": not left, "left": list(left)})
         if left:
             failed.append(UndoError(one.id, left))
-        else:
+        elif not as_json:
             click.echo(f"{one.id}: removed")
+    if as_json:
+        print_json(told)
     if not wanted:
         click.echo("nothing to clean", err=True)
     for error in failed:
@@ -165,14 +192,18 @@ def clean(testbeds: tuple[str, ...], everything: bool) -> None:
 
 @click.command()
 @click.argument("testbed", required=False, shell_complete=offers.complete_testbed)
+@json_option
 @click.pass_context
-def down(ctx: click.Context, testbed: str | None) -> None:
+def down(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
     """Remove the testbed that stands, or the one that is named."""
     known = offers.chosen(testbed or ctx.obj)
     left = remove(known)
+    if as_json:
+        print_json({"id": known.id, "removed": not left, "left": list(left)})
     if left:
         raise UndoError(known.id, left)
-    click.echo(f"{known.id}: removed")
+    if not as_json:
+        click.echo(f"{known.id}: removed")
 
 
 def remove(known: Known) -> tuple[str, ...]:

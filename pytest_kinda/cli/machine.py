@@ -12,19 +12,22 @@ from pytest_kinda.cli.output import json_option
 @click.option("--offline", is_flag=True, help="Build every part here.")
 @click.option("--install", is_flag=True, help="System packages may be installed.")
 @click.option("--only", metavar="A,B", default="", help="Only these steps.")
-def setup(official: bool, offline: bool, install: bool, only: str) -> None:
+@json_option
+def setup(official: bool, offline: bool, install: bool, only: str, as_json: bool) -> None:
     """Prepare this machine: engine, limits, kind, kubectl, images."""
+    from pytest_kinda.setup import doctor as examination
     from pytest_kinda.setup import prepare
 
-    raise SystemExit(
-        prepare(
-            official=official,
-            offline=offline,
-            install=install,
-            only=[name for name in only.split(",") if name] or None,
-            report=click.echo,
-        )
+    status = prepare(
+        official=official,
+        offline=offline,
+        install=install,
+        only=[name for name in only.split(",") if name] or None,
+        report=lambda line: click.echo(line, err=as_json),
     )
+    if as_json:
+        click.echo(examination.as_json(examination.examine()))
+    raise SystemExit(status)
 
 
 @click.command()

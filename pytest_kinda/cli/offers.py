@@ -57,10 +57,23 @@ def nodes_of(directory: Path) -> list[str]:
 
 def node_names(wanted: str | None) -> list[str]:
     """The nodes of the testbed that is meant, or of all that stand."""
+    found = _meant_testbeds(wanted)
+    return list(dict.fromkeys(name for one in found for name in nodes_of(one.directory)))
+
+
+def _meant_testbeds(wanted: str | None) -> list[Known]:
     from pytest_kinda.build.catalogue import testbeds
 
-    standing = [one for one in testbeds() if wanted in (None, one.id, one.topology)]
-    return list(dict.fromkeys(name for one in standing for name in nodes_of(one.directory)))
+    return [one for one in testbeds() if wanted in (None, one.id, one.topology)]
+
+
+def links_of(directory: Path) -> list[str]:
+    """The names of a testbed's links; empty where its plan cannot be read."""
+    try:
+        data: Any = json.loads((directory / "plan.json").read_text())
+        return [str(link["name"]) for link in data["links"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def complete_testbed(
@@ -84,5 +97,34 @@ def complete_node(
     """Shell completion of a node's name."""
     from click.shell_completion import CompletionItem
 
-    wanted = ctx.find_root().params.get("testbed")
-    return [CompletionItem(name) for name in node_names(wanted) if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in node_names(_meant(ctx)) if name.startswith(incomplete)]
+
+
+def complete_link(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Shell completion of a link's name."""
+    from click.shell_completion import CompletionItem
+
+    return [
+        CompletionItem(name)
+        for one in _meant_testbeds(_meant(ctx))
+        for name in links_of(one.directory)
+        if name.startswith(incomplete)
+    ]
+
+
+def complete_place(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Shell completion of where a capture can be: a node or a link."""
+    return [
+        *complete_node(ctx, param, incomplete),
+        *complete_link(ctx, param, incomplete),
+    ]
+
+
+def _meant(ctx: click.Context) -> str | None:
+    """The testbed that the command line has named so far: by the command, else by the group."""
+    wanted = ctx.params.get("testbed") or ctx.find_root().params.get("testbed")
+    return str(wanted) if wanted else None

@@ -45,11 +45,15 @@ def image(name: Name) -> str:
 
 @dataclass(frozen=True)
 class Local:
-    """What the engine says of an image: its recipe's hash, where its parts came from, its id."""
+    """What the engine says of an image: its recipe's hash, where its parts came from, its id.
+
+    ``size`` in bytes.
+    """
 
     recipe: str
     origin: str
     id: str = ""
+    size: int = 0
 
 
 def local_images() -> dict[str, Local]:
@@ -63,8 +67,44 @@ def local_images() -> dict[str, Local]:
         labels = one.get("Labels") or {}
         for tag in one.get("RepoTags") or ():
             found[tag] = Local(
-                labels.get(RECIPE_LABEL, ""), labels.get(ORIGIN_LABEL, ""), str(one.get("Id", ""))
+                labels.get(RECIPE_LABEL, ""),
+                labels.get(ORIGIN_LABEL, ""),
+                str(one.get("Id", "")),
+                int(one.get("Size", 0)),
             )
+    return found
+
+
+@dataclass(frozen=True)
+class Inventoried:
+    """One image that testbeds are made from; ``id`` and ``origin`` are empty where it is missing.
+
+    ``size`` in bytes, with the layers that it shares with others.
+    """
+
+    name: str
+    reference: str
+    origin: str = ""
+    id: str = ""
+    size: int = 0
+
+
+def inventory() -> list[Inventoried]:
+    """The images that the engine must hold, and what it has of them.
+
+    :raises OSError: the engine does not answer.
+    """
+    local = local_images()
+    found = []
+    for name, reference in _REFERENCES.items():
+        if name == "tools":  # is in every node already
+            continue
+        here = local.get(reference)
+        found.append(
+            Inventoried(name, reference, here.origin, here.id, here.size)
+            if here
+            else Inventoried(name, reference)
+        )
     return found
 
 

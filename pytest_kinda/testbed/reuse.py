@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pytest_kinda.errors import KindaError
+from pytest_kinda.testbed.left import faults_left
 from pytest_kinda.testbed.testbed import Testbed
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _unfit(known: Known, wanted: str) -> str:
         return "being built"
     if known.signature != wanted:
         return f"stale: the topology or the options have changed (kinda clean {known.id})"
+    if changed := faults_left(known.directory):
+        return f"changed by hand: {', '.join(changed)} (kinda link up {changed[0]})"
     return "" if _taken(known) else "in use by another process"
 
 

@@ -117,7 +117,11 @@ class Node:
             yield Problem(f"node {self.name!r}", "name", repr(self.name), self.name_expected)
         elif self.name in SUBCOMMANDS:
             yield Problem(
-                self.where, "name", repr(self.name), "a name that is no subcommand of `kinda`"
+                self.where,
+                "name",
+                repr(self.name),
+                "a name that is no subcommand of `kinda`, which are "
+                + ", ".join(sorted(SUBCOMMANDS)),
             )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
+from pytest_kinda.cli import linking
 from pytest_kinda.cli.commands import kinda
+from pytest_kinda.topology.node import SUBCOMMANDS
 
 ONE = """
 from pytest_kinda import Host, Link, Topology
@@ -39,8 +43,11 @@ def standing(tmp_path: Path, name: str, topology: str, *nodes: str) -> None:
     """A directory as a build that was broken off leaves it, with a plan that names the nodes."""
     directory = tmp_path / "state" / "pytest-kinda" / "testbeds" / name
     directory.mkdir(parents=True)
+    links = [{"name": f"{a}--{b}"} for a, b in itertools.pairwise(nodes)]
     (directory / "plan.json").write_text(
-        json.dumps({"topology": topology, "nodes": [{"name": node} for node in nodes]})
+        json.dumps(
+            {"topology": topology, "nodes": [{"name": node} for node in nodes], "links": links}
+        )
     )
 
 
@@ -95,7 +102,7 @@ def test_an_unknown_word_lists_the_nearest_commands_and_nodes(tmp_path: Path) ->
     assert result.exit_code == 2
     assert "neither a command nor a node (nodes: w1, w2)" in result.stderr
     assert "did you mean w1" in result.stderr
-    assert "did you mean plan or clean?" in run("pln").stderr
+    assert "did you mean plan or link or clean?" in run("pln").stderr
 
 
 def test_ls_lists_what_a_crash_left(tmp_path: Path) -> None:
@@ -137,3 +144,58 @@ def test_options_behind_a_node_belong_to_the_command(tmp_path: Path) -> None:
 def test_a_capture_says_where_it_would_go_and_that_nothing_stands() -> None:
     assert "Missing option '-w'" in run("capture", "w1:eth1").stderr
     assert "no testbed stands" in run("capture", "w1:eth1", "-w", "-").stderr
+
+
+def test_no_node_may_be_named_like_a_command() -> None:
+    assert set(kinda.commands) == SUBCOMMANDS
+
+
+def test_every_command_that_answers_has_json() -> None:
+    without = {"exec", "kubectl", "graph", "schema"}
+    groups = {"link"}
+    found = {name: one for name, one in kinda.commands.items() if name not in groups}
+    found |= {f"link {name}": one for name, one in linking.link.commands.items()}
+    lacking = {
+        name
+        for name, one in found.items()
+        if not any("--json" in parameter.opts for parameter in one.params)
+    }
+    assert lacking == without
+
+
+def test_nodes_links_and_commands_complete(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1", "w2")
+    standing(tmp_path, "def456", "other", "w3")
+
+    def offered(*words: str) -> list[str]:
+        completion = ShellComplete(kinda, {}, "kinda", "_KINDA_COMPLETE")
+        found = completion.get_completions(list(words[:-1]), words[-1])
+        return [one.value for one in found]
+
+    assert offered("w") == ["who", "w1", "w2", "w3"]
+    assert offered("-t", "def456", "w") == ["who", "w3"]
+    assert offered("reverse", "w") == ["w1", "w2", "w3"]
+    assert offered("exec", "-t", "abc123", "w") == ["w1", "w2"]
+    assert offered("link", "down", "w") == ["w1--w2"]
+    assert offered("capture", "w") == ["w1", "w2", "w3", "w1--w2"]
+    assert offered("down", "") == ["abc123", "def456"]
+
+
+def test_link_impair_wants_to_know_what() -> None:
+    result = run("link", "impair", "r1--r2")
+    assert result.exit_code == 2
+    assert "name what to change: --rate, --delay" in result.stderr
+
+
+def test_removing_tells_programs_what_was_removed(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    assert json.loads(run("clean", "--json").stdout) == [
+        {"id": "abc123", "removed": True, "left": []}
+    ]
+
+
+def test_logs_of_what_is_being_built_or_was_left(tmp_path: Path) -> None:
+    standing(tmp_path, "abc123", "lab", "w1")
+    directory = tmp_path / "state" / "pytest-kinda" / "testbeds" / "abc123"
+    (directory / "keeper.log").write_text("one\ntwo\nthree\n")
+    assert json.loads(run("logs", "-n", "2", "--json").stdout) == {"keeper.log": ["two", "three"]}

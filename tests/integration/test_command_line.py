@@ -1,0 +1,168 @@
+"""``kinda`` on a testbed that stands: two hosts and a router, built by ``kinda up``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KINDA = [sys.executable, "-c", "from pytest_kinda.cli import main; main()"]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    state = tmp_path_factory.mktemp("state")
+    environment = {**os.environ, "XDG_STATE_HOME": str(state), "PYTHONPATH": str(ROOT)}
+    environment.pop("KINDA_TESTBED", None)
+
+    def call(*arguments: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*KINDA, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == rc, done.stdout + done.stderr
+        return done
+
+    call.environment = environment  # type: ignore[attr-defined]
+    return call
+
+
+@pytest.fixture(scope="module")
+def testbed(run: Run) -> Iterator[str]:
+    """Two of them, so that the one that is meant has to be named once."""
+    up = ("up", "tests.support.topologies:PAIR", "--engine", "direct", "--json")
+    try:
+        built = json.loads(run(*up).stdout)
+        assert built["nodes"] == ["h1", "r1", "h2"]
+        yield built["id"]
+    finally:
+        removed = json.loads(run("clean", "--all", "--json").stdout)
+        assert all(one["removed"] for one in removed)
+
+
+def answers(run: Run) -> bool:
+    """Whether a ping crosses both links."""
+    address = json.loads(run("h2", "ip", "-j", "addr", "show", "eth0").stdout)[0]
+    local = address["addr_info"][0]["local"]
+    code = f"ping -c1 -W1 {local} >/dev/null && echo well || echo not"
+    return run("h1", "sh", "-c", code).stdout.strip() == "well"
+
+
+def test_who_and_reverse_are_each_others_inverse(run: Run, testbed: str) -> None:
+    where = json.loads(run("reverse", "r1", "--json").stdout)
+    for name in (where["name"], where["container"], where["container"][:12]):
+        owner = json.loads(run("who", name, "--json").stdout)
+        assert (owner["node"], owner["testbed"], owner["topology"]) == ("r1", testbed, "pair")
+    inside = run("r1", "readlink", "/proc/self/ns/net").stdout.strip()
+    assert os.readlink(where["network_namespace"]) == inside
+
+
+def test_who_names_the_nearest_and_what_is_nobodys(run: Run, testbed: str) -> None:
+    name = json.loads(run("reverse", "r1", "--json").stdout)["name"]
+    assert f"did you mean {name}" in run("who", name[:-1] + "x", rc=1).stderr
+    made = subprocess.run(
+        ["docker", "create", "--label", "org.pytest-kinda.testbed=other0", "kinda/base:1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    try:
+        said = run("who", made, rc=1).stderr
+    finally:
+        subprocess.run(["docker", "rm", "-f", made], capture_output=True, check=True)
+    assert "belongs to no testbed of this user; its label names testbed other0" in said
+
+
+@pytest.mark.parametrize("command", ["exec", "reverse", "logs"])
+def test_an_unknown_node_lists_the_nearest(run: Run, testbed: str, command: str) -> None:
+    said = run(command, "h11", rc=1).stderr
+    assert "has no node 'h11'; it has " in said
+    assert "did you mean h1" in said
+    assert "Traceback" not in said
+
+
+def test_a_link_goes_down_stays_down_and_comes_up(run: Run, testbed: str) -> None:
+    assert answers(run)
+    assert json.loads(run("link", "down", "r1--h2", "--json").stdout)["state"] == "down"
+    assert not answers(run)
+    assert json.loads(run("show", "--json").stdout)["changed_links"] == ["r1--h2"]
+    # the other order of the same ends
+    assert run("link", "up", "h2--r1").stdout == "r1--h2: up\n"
+    assert answers(run)
+    assert json.loads(run("show", "--json").stdout)["changed_links"] == []
+    assert "nothing was done to it" in run("link", "up", "r1--h2").stdout
+
+
+def test_a_link_is_impaired_and_gets_its_declared_rate_back(run: Run, testbed: str) -> None:
+    def queueing() -> str:
+        return run("r1", "tc", "qdisc", "show", "dev", "eth1").stdout
+
+    declared = queueing()
+    assert "rate 50Mbit" in declared
+    run("link", "impair", "r1--h2", "--rate", "5mbit")
+    assert "rate 5Mbit" in queueing()
+    run("link", "impair", "r1--h2", "--rate", "8mbit", "--direction", "r1->h2")
+    assert "rate 8Mbit" in queueing()
+    assert "rate 50Mbit" in run("h2", "tc", "qdisc", "show", "dev", "eth0").stdout
+    run("link", "up", "r1--h2")
+    assert queueing() == declared
+
+
+def test_a_wrong_value_and_an_unknown_link_are_one_clear_error(run: Run, testbed: str) -> None:
+    assert "links: h1--r1, r1--h2" in run("link", "down", "r1--h3", rc=1).stderr
+    said = run("link", "impair", "r1--h2", "--rate", "fast", rc=1).stderr
+    assert "fast" in said
+    assert "Traceback" not in said
+    assert json.loads(run("show", "--json").stdout)["changed_links"] == []
+
+
+def test_logs_of_a_node_and_of_the_testbed(run: Run, testbed: str) -> None:
+    run("h1", "sh", "-c", "echo said by the test > /proc/1/fd/1")
+    assert any(
+        "said by the test" in one for one in json.loads(run("logs", "h1", "--json").stdout)["h1"]
+    )
+    assert "keeper of" in run("logs").stdout
+
+
+def test_the_short_form_gives_a_terminal_only_on_a_terminal(run: Run, testbed: str) -> None:
+    assert "not a tty" in run("h1", "sh", "-c", "tty || true").stdout
+    master, slave = pty.openpty()
+    environment = run.environment  # type: ignore[attr-defined]
+    with subprocess.Popen(
+        [*KINDA, "h1", "bash"], env=environment, stdin=slave, stdout=slave, stderr=slave
+    ) as shell:
+        os.close(slave)
+        os.write(master, b"tty; echo size $(stty size | wc -w); exit 7\n")
+        said = b""
+        while True:
+            try:
+                piece = os.read(master, 4096)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not piece:
+                break
+            said += piece
+        os.close(master)
+        assert shell.wait(30) == 7
+    assert b"/dev/pts/" in said
+    assert b"size 2" in said
+
+
+def test_images_are_listed_with_their_origin(run: Run) -> None:
+    found = {one["name"]: one for one in json.loads(run("images", "--json").stdout)}
+    assert {"node", "base", "router"} <= set(found)
+    assert found["base"]["origin"] in ("official", "stand-in")
+    assert found["base"]["size"] > 10_000_000
