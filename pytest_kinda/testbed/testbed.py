@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pytest_kinda.errors import BuildError, KindaError, UndoError, UnknownNameError
-from pytest_kinda.operations import Operation
-from pytest_kinda.plan.values import Member, NodePlan, Plan, PlanOptions
+from pytest_kinda.errors import KindaError, UndoError
+from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
+from pytest_kinda.testbed.attachments import Applier, Capturer, NodeExecution
 from pytest_kinda.testbed.capture import Capture
+from pytest_kinda.testbed.clusters import await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.flapping import flap
-from pytest_kinda.testbed.interfaces import InterfaceHandle
+from pytest_kinda.testbed.inventory import Inventory
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
+from pytest_kinda.testbed.lifecycle import ContainerLifecycle
 from pytest_kinda.testbed.links import LinkHandle
 from pytest_kinda.testbed.networkfaults import NetworkFaults
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle, addresses_of
@@ -31,23 +32,17 @@ from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
 from pytest_kinda.testbed.tracing import PATTERN, Trace, trace_of
 from pytest_kinda.testbed.traffic import Addressed, Iperf, Ping, iperf, ping
-from pytest_kinda.testbed.verification import (
-    Verification,
-    service_connections,
-    services_of,
-    verify,
-)
+from pytest_kinda.testbed.verification import Verification, verify
 
 if TYPE_CHECKING:
     from pytest_kinda.build.progress import Progress
-    from pytest_kinda.build.sessions import ContainerSession
     from pytest_kinda.build.standing import Standing
     from pytest_kinda.testbed.cluster import Cluster
     from pytest_kinda.testbed.kubectl import Kubectl
     from pytest_kinda.topology import Topology
 
 
-class Testbed:
+class Testbed(Inventory):
     """A network and a cluster that stand; a context manager that removes them at its end.
 
     Example::
@@ -60,17 +55,16 @@ class Testbed:
     __test__ = False  # pytest: this is no test class
 
     def __init__(self, standing: Standing, show: Callable[[str], None] = lambda text: None) -> None:
-        self.standing = standing
         self._show = show
         self._lock = threading.RLock()
         self._ledger = Ledger()
-        self._faults = NetworkFaults(self._ledger, _Applier(standing))
+        self._lifecycle = ContainerLifecycle(standing, self._ledger)
         self._processes: list[Process] = []
         self._captures: list[Capture] = []
         self._cluster: Cluster | None = None
         self._numbers = 0
         self._closed = False
-        self._nodes = {one.name: self._handle(one) for one in self.plan.nodes}
+        super().__init__(standing, NetworkFaults(self._ledger, Applier(standing)), self._handle)
 
     # Life
 
@@ -99,7 +93,7 @@ class Testbed:
         standing = build(declared, name=name, progress=progress, keep=keep)
         testbed = cls(standing, progress.info)
         try:
-            testbed._await_services(progress)
+            await_services(testbed.plan, testbed.kubernetes_nodes, progress)
         except BaseException:
             testbed.close()
             raise
@@ -173,97 +167,6 @@ class Testbed:
     ) -> None:
         self.close()
 
-    # What it is
-
-    @property
-    def id(self) -> str:
-        """Its id, which names and labels carry."""
-        return self.standing.id
-
-    @property
-    def plan(self) -> Plan:
-        """The plan that it was built from."""
-        return self.standing.plan
-
-    @property
-    def directory(self) -> Path:
-        """Where its journal, logs, kubeconfig and captures are."""
-        return self.standing.directory
-
-    @property
-    def kubeconfig(self) -> Path | None:
-        """The kubeconfig of its cluster; None where it has none."""
-        return self.standing.kubeconfig
-
-    @property
-    def nodes(self) -> tuple[NodeHandle, ...]:
-        """All its nodes in the plan's order, devices too."""
-        return tuple(self._nodes.values())
-
-    @property
-    def devices(self) -> tuple[DeviceHandle, ...]:
-        """The devices of its network."""
-        return tuple(one for one in self.nodes if isinstance(one, DeviceHandle))
-
-    @property
-    def kubernetes_nodes(self) -> tuple[KubernetesNodeHandle, ...]:
-        """The nodes of its cluster."""
-        return tuple(one for one in self.nodes if isinstance(one, KubernetesNodeHandle))
-
-    def node(self, name: str) -> NodeHandle:
-        """A node or device by its declared name. Raises UnknownNameError with the nearest."""
-        if name not in self._nodes:
-            raise _unknown("node", name, self._nodes)
-        return self._nodes[name]
-
-    def device(self, name: str) -> DeviceHandle:
-        """A device of the network. Raises UnknownNameError."""
-        found = {one.name: one for one in self.devices}
-        if name not in found:
-            if name in self._nodes:
-                raise UnknownNameError(
-                    f"{name} is a {self._nodes[name].kind}, no device; "
-                    f"devices: {', '.join(found) or 'none'}",
-                    remedy=f"kinda.node({name!r})",
-                )
-            raise _unknown("device", name, found)
-        return found[name]
-
-    @property
-    def links(self) -> tuple[LinkHandle, ...]:
-        """All its links in declared order."""
-        return tuple(
-            LinkHandle(
-                one,
-                self.plan.segment(one.segment),
-                self._end(one.a),
-                self._end(one.b),
-                self._faults,
-            )
-            for one in self.plan.links
-        )
-
-    def _end(self, member: Member) -> InterfaceHandle | None:
-        """The interface of a link's end; None at a hub, which is a wire."""
-        return self._nodes[member.node].interface(member.interface) if member.interface else None
-
-    def link(self, *which: str) -> LinkHandle:
-        """A link by its name, or by the two nodes that it joins, in either order.
-
-        Raises UnknownNameError with the links that exist, or where several join those nodes.
-        """
-        if len(which) == 1:
-            found = [one for one in self.links if one.name == which[0]]
-        else:
-            found = [one for one in self.links if sorted(one.nodes) == sorted(which)]
-        if len(found) == 1:
-            return found[0]
-        names = ", ".join(one.name for one in found or self.links) or "none"
-        what = " and ".join(map(repr, which))
-        if found:
-            raise UnknownNameError(f"several links join {what}: {names}; name one of them")
-        raise UnknownNameError(f"no link is named {what} or joins them; links: {names}")
-
     # What it does
 
     def exec(self, name: str, *argv: str, **options: Any) -> Result:
@@ -275,7 +178,8 @@ class Testbed:
         """Its Kubernetes cluster. Raises KindaError where the topology has none."""
         with self._lock:
             if self._cluster is None:
-                self._cluster = self._make_cluster()
+                self._cluster = make_cluster(self, self._remember, self._show)
+                self._begin_namespace(self._cluster)
             return self._cluster
 
     @property
@@ -308,7 +212,7 @@ class Testbed:
             folder.mkdir(mode=0o700, exist_ok=True)
             path = folder / f"{self._next_number()}.pcapng"
         capture = Capture(
-            _Capturer(self.standing),
+            Capturer(self.standing),
             found,
             Path(path).resolve(),
             expression=filter,
@@ -426,8 +330,8 @@ class Testbed:
 
     def _handle(self, planned: NodePlan) -> NodeHandle:
         kind = KubernetesNodeHandle if planned.is_kubernetes else DeviceHandle
-        lifecycle = _Lifecycle(self.standing, self._ledger)
-        return kind(planned, _NodeExecution(self.standing, planned.name), lifecycle, self._remember)
+        execution = NodeExecution(self.standing, planned.name)
+        return kind(planned, execution, self._lifecycle, self._remember)
 
     def _remember(self, process: Process) -> None:
         with self._lock:
@@ -445,149 +349,11 @@ class Testbed:
             self._numbers += 1
             return self._numbers
 
-    def _names(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for one in self.plan.nodes:
-            found[one.name] = one.name
-            if addresses := addresses_of(one):
-                found[f"{one.name}.ip"] = addresses[0]
-        return found
-
-    def _make_cluster(self) -> Cluster:
-        from pytest_kinda.setup import image
-        from pytest_kinda.testbed.api import Api
-        from pytest_kinda.testbed.cluster import Cluster
-        from pytest_kinda.testbed.kubectl import Kubectl
-
-        kubeconfig = self.kubeconfig
-        if kubeconfig is None:
-            raise KindaError(
-                f"testbed {self.id} has no cluster: its topology declares no ControlPlane"
-            )
-        cluster: Cluster = Cluster(
-            Api(kubeconfig),
-            Kubectl(kubeconfig, lambda reads: cluster.current_namespace(make=not reads)),
-            self.node,
-            self._names(),
-            partial(image, "tools"),
-            nodes=self.kubernetes_nodes,
-            load=self._load_image,
-            remember=self._remember,
-            show=self._show,
-        )
-        self._begin_namespace(cluster)
-        return cluster
-
-    def _await_services(self, progress: Progress) -> None:
-        """Wait until every node has a TCP connection to the services that every cluster has."""
-        from pytest_kinda.build.awaiting import wait_until
-        from pytest_kinda.build.progress import step
-
-        services = services_of(self.plan)
-
-        def look() -> str:
-            found = service_connections(self.kubernetes_nodes, services)
-            missing = [
-                f"{node} to {address}" for (node, address), well in found.items() if not well
-            ]
-            return f"no TCP connection from {', '.join(missing)}" if missing else ""
-
-        if services:
-            with step(progress, "services"):
-                try:
-                    wait_until(look, "the services", limit=60.0)
-                except KindaError as error:
-                    raise BuildError("services", error.message, remedy=error.remedy) from error
-
-    def _load_image(self, image: str, nodes: Sequence[str]) -> None:
-        from pytest_kinda.build.images import load_image
-
-        load_image(image, {name: self.standing.containers[name] for name in nodes})
-
     def _begin_namespace(self, cluster: Cluster) -> None:
         cluster.begin_namespace(f"test-{self._next_number()}")
 
     def __repr__(self) -> str:
         return f"<testbed {self.id} of {self.plan.topology}>"
-
-
-class _NodeExecution:
-    """Commands on a node; its container is looked up each time, since a restart changes it."""
-
-    def __init__(self, standing: Standing, node: str) -> None:
-        self._standing = standing
-        self._node = node
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bool = False,
-        env: Mapping[str, str] | None = None,
-        workdir: str | None = None,
-    ) -> ContainerSession:
-        from pytest_kinda.build.sessions import ContainerSession
-
-        container = self._standing.containers[self._node]
-        return ContainerSession(container, argv, stdin=stdin, env=env, workdir=workdir)
-
-
-class _Lifecycle:
-    def __init__(self, standing: Standing, ledger: Ledger) -> None:
-        self._standing = standing
-        self._ledger = ledger
-
-    def pause(self, node: str) -> Fault:
-        from pytest_kinda.build.engine_api import docker_request
-
-        def act(verb: str) -> None:
-            docker_request("POST", f"/containers/{self._standing.containers[node]}/{verb}")
-
-        return self._ledger.inflict(
-            f"node {node} paused", partial(act, "pause"), partial(act, "unpause")
-        )
-
-
-class _Applier:
-    def __init__(self, standing: Standing) -> None:
-        self._standing = standing
-
-    def apply(self, operations: Sequence[Operation]) -> tuple[int, ...]:
-        return self._standing.keeper.apply(operations, self._standing.places)
-
-    def settled(self, numbers: Sequence[int]) -> None:
-        if numbers:
-            keeper: Any = self._standing.keeper
-            keeper.undone(numbers)
-
-
-class _Capturer:
-    """The keeper's captures, by the names of nodes."""
-
-    def __init__(self, standing: Standing) -> None:
-        self._standing = standing
-
-    def capture_start(
-        self,
-        name: str,
-        points: Sequence[tuple[str, str]],
-        expression: str,
-        path: Path,
-        snaplen: int,
-    ) -> str:
-        keeper: Any = self._standing.keeper
-        places = self._standing.places
-        return str(keeper.capture_start(name, points, expression, path, snaplen, places=places))
-
-    def capture_flush(self, identity: str) -> Mapping[str, Any]:
-        keeper: Any = self._standing.keeper
-        found: Mapping[str, Any] = keeper.capture_flush(identity)
-        return found
-
-    def capture_stop(self, identity: str) -> Mapping[str, Any]:
-        keeper: Any = self._standing.keeper
-        found: Mapping[str, Any] = keeper.capture_stop(identity)
-        return found
 
 
 def _quietly(act: Callable[[], object]) -> list[str]:
@@ -597,12 +363,3 @@ def _quietly(act: Callable[[], object]) -> list[str]:
     except (KindaError, OSError) as error:
         return [str(error)]
     return []
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    names = list(known)
-    near = get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return UnknownNameError(
-        f"there is no {what} {name!r}; there are {', '.join(names) or 'none'}", remedy=hint
-    )
