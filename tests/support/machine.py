@@ -100,16 +100,12 @@ def snapshot(state_home: Path) -> Snapshot:
     }
 
 
-KERNEL_LIMIT = 240.0
-"""Seconds in which BPF programs that nothing holds any more must be gone."""
-
-
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """What has come and what is gone, one line each."""
     found = []
     for what in before:
         found += [f"{what}: + {one}" for one in sorted(after[what] - before[what])]
-        if what != "BPF programs":  # one of an earlier test may be freed during this one
+        if what != "BPF programs":  # the kernel may free one of an earlier test during this one
             found += [f"{what}: - {one}" for one in sorted(before[what] - after[what])]
     return found
 
@@ -122,10 +118,7 @@ def await_same(before: Snapshot, state_home: Path, limit: float) -> float:
         taken = time.monotonic() - begun
         if not found:
             return taken
-        # A namespace whose processes were killed lives on while the kernel waits for an answer on
-        # a TCP connection of theirs, and its programs with it: more than a minute was seen.
-        late = all(line.startswith("BPF programs:") for line in found)
-        if taken > (max(limit, KERNEL_LIMIT) if late else limit):
+        if taken > limit:
             raise AssertionError(
                 f"after {taken:.1f} s the machine is not as before:\n  " + "\n  ".join(found)
             )

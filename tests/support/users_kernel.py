@@ -37,6 +37,7 @@ MODULES = (
     *("nft_reject", "nft_reject_inet", "nft_reject_ipv4", "nft_log", "nft_fib_inet", "nft_queue"),
     *("nfnetlink_queue", "nfnetlink_log", "nft_objref", "nft_numgen", "nft_hash", "nft_quota"),
 )
+TEST_LIMIT = 300  # seconds that one test may take before the machine ends and shows where it stood
 DISTRIBUTIONS = ("pytest", "pyroute2", "tenacity", "dpkt")
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -54,7 +55,8 @@ ip link set lo up
 echo "users-kernel: Linux $(uname -r)"
 export PYTHONHOME=@PREFIX@ PYTHONPATH=/opt/site-packages:/project
 cd /project
-python3 -m pytest @ARGUMENTS@ -p no:cacheprovider --junit-xml /tmp/results.xml
+python3 -m pytest @ARGUMENTS@ -p no:cacheprovider --junit-xml /tmp/results.xml \\
+  -o faulthandler_timeout=@LIMIT@ -o faulthandler_exit_on_timeout=true
 echo "users-kernel: pytest ended with $?"
 stty -F /dev/ttyS1 raw
 [ -f /tmp/results.xml ] && cat /tmp/results.xml > /dev/ttyS1
@@ -163,6 +165,7 @@ def make_initramfs(parts: Parts, arguments: list[str], path: Path) -> int:
     """Everything that the virtual machine needs, in one file; its size."""
     made = Initramfs(libraries_of(parts.tools))
     init = INIT.replace("@ARGUMENTS@", shlex.join(arguments)).replace("@PREFIX@", sys.base_prefix)
+    init = init.replace("@LIMIT@", str(TEST_LIMIT))
     made.add("init", init, 0o755)
     made.add("bin/busybox", next(parts.tools.rglob("bin/busybox")), 0o755)
     made.add_modules(parts.modules, MODULES)

@@ -246,18 +246,24 @@ def test_a_live_capture_streams_all_that_was_sent(pair, tmp_path):
     over, data = threading.Event(), bytearray()
 
     def read():
+        first = later = False
         while piece := os.read(source, 65536):
             data.extend(piece)
-            if len(data) > 25 * 100 and not over.is_set():  # packets come while it goes on
+            if not first:  # the head of the file: it listens
+                send(found["a"], 25)
+                first = True
+            elif not later and len(data) > 25 * 100:  # packets come while it goes on
                 send(found["a"], 500, first=25)
+                later = True
                 over.set()
 
-    reader = threading.Thread(target=read)
-    sender = threading.Timer(0.5, send, (found["a"], 25))
+    reader = threading.Thread(target=read, daemon=True)
+    limit = threading.Timer(120, over.set)
     reader.start()
-    sender.start()
+    limit.start()
     points = [("a", "eth0")]
     taken = stream(lambda path: Capture(keeper, points, path, expression="udp"), out, over)
+    limit.cancel()
     os.close(out)
     reader.join(30)
     os.close(source)
@@ -269,7 +275,18 @@ def test_a_live_capture_streams_all_that_was_sent(pair, tmp_path):
 def test_a_live_capture_ends_with_its_reader(pair):
     keeper, _ = pair
     source, out = os.pipe()
-    threading.Timer(0.5, os.close, (source,)).start()
-    taken = stream(lambda path: Capture(keeper, [("a", "eth0")], path), out, threading.Event())
+
+    def leave():
+        os.read(source, 65536)  # the head of the file: it listens
+        os.close(source)
+
+    reader = threading.Thread(target=leave, daemon=True)
+    over = threading.Event()
+    limit = threading.Timer(120, over.set)
+    reader.start()
+    limit.start()
+    taken = stream(lambda path: Capture(keeper, [("a", "eth0")], path), out, over)
+    limit.cancel()
     os.close(out)
     assert not taken.running
+    assert not over.is_set()
