@@ -6,20 +6,19 @@ import os
 import re
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pytest_kinda.devices import Command, LabDevice, Switch
 from pytest_kinda.devices.switch import Hub
 from pytest_kinda.errors import LabWarning, Problem, TopologyError, UnitError
+from pytest_kinda.readers.containerlab_cluster import cluster_nodes
 from pytest_kinda.readers.containerlab_nodes import Levels, Settings, environment_files, expand
 from pytest_kinda.readers.document import Item, Reader, load
 from pytest_kinda.readers.startup import Known, from_frr, from_script
-from pytest_kinda.topology import ControlPlane, KubernetesNode, Link, Node, Topology, Worker
+from pytest_kinda.topology import KubernetesNode, Link, Node, Topology
 from pytest_kinda.topology.declared import declaring_directory
 from pytest_kinda.units import parse_size
 
@@ -43,7 +42,13 @@ _SPECIAL = ("host", "mgmt-net", "macvlan", "vxlan", "vxlan-stitch", "dummy")
 
 
 def from_containerlab(
-    path: str | Path, *, images: Mapping[str, str] | None = None, name: str | None = None
+    path: str | Path,
+    *,
+    nodes: Iterable[Node] = (),
+    attach: Iterable[Link] = (),
+    without: Iterable[str] = (),
+    images: Mapping[str, str] | None = None,
+    name: str | None = None,
 ) -> Topology:
     """The topology of a containerlab file; see ``Topology.from_containerlab``."""
     path = declaring_directory() / path
@@ -52,11 +57,22 @@ def from_containerlab(
     except (OSError, UnicodeDecodeError) as error:
         problem = Problem(str(path), "", str(error), "a containerlab file that can be read")
         raise TopologyError(str(path), [problem]) from None
-    file = _File(Reader(str(path)), path.resolve().parent, IMAGES if images is None else images)
+    changes = _Changes({one.name: one for one in nodes}, tuple(attach), tuple(without))
+    images = IMAGES if images is None else images
+    file = _File(Reader(str(path)), path.resolve().parent, images, changes)
     topology = file.topology(load(expand(text, os.environ), str(path)), name or path.name)
     for note in file.levels.notes:
         warnings.warn(note, LabWarning, stacklevel=3)
     return topology
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What the author says beside the file: nodes in the place of its own, more, and fewer."""
+
+    nodes: Mapping[str, Node]
+    links: tuple[Link, ...]
+    without: tuple[str, ...]
 
 
 @dataclass
@@ -76,10 +92,13 @@ class _File:
 
     levels: Levels
 
-    def __init__(self, reader: Reader, directory: Path, images: Mapping[str, str]) -> None:
+    def __init__(
+        self, reader: Reader, directory: Path, images: Mapping[str, str], changes: _Changes
+    ) -> None:
         self.reader = reader
         self.directory = directory
         self.images = images
+        self.changes = changes
         self.places: dict[str, Item] = {}
 
     def topology(self, root: Item, name: str) -> Topology:
@@ -101,6 +120,11 @@ class _File:
             for one, (key, item) in reader.mapping(parts["nodes"][1], "nodes").items()
         }
         links = self._links(parts["links"][1], settings) if "links" in parts else []
+        for gone in self.changes.without:
+            if gone not in settings:
+                reader.wrong(parts["nodes"][1], "without", f"one of {', '.join(settings)}", gone)
+            settings.pop(gone, None)
+        links = [one for one in links if all(end.node in settings for end in one[0])]
         nodes, known = self._nodes(settings, links)
         reader.raise_if_wrong()
         title = re.sub(r"\.clab\.ya?ml$|[^A-Za-z0-9_.-]+", "-", name).strip("-_.")[:63]
@@ -124,9 +148,14 @@ class _File:
     ) -> tuple[list[Node], dict[str, Known]]:
         nodes: list[Node] = []
         known: dict[str, Known] = {}
-        cluster = self._cluster([one for one in settings.values() if _kind(one) == "k8s-kind"])
+        kinds = [one for one in settings.values() if _kind(one) == "k8s-kind"]
+        cluster = cluster_nodes(self.reader, self.directory, kinds)
+        given = self.changes.nodes
         for name, one in settings.items():
             self.places[f"node {name}"] = one.item
+            if name in given:
+                nodes.append(given[name])
+                continue
             kind = _kind(one)
             ends = [end for each, _, _ in links for end in each if end.node == name]
             if kind == "linux":
@@ -143,7 +172,8 @@ class _File:
                     self._cannot(one, f"nodes of the file's cluster: {names}")
             elif kind != "k8s-kind":
                 self._cannot(one, f"one of {', '.join(KINDS)}")
-        nodes += [one for name, one in cluster.items() if name not in settings]
+        nodes += [one for name, one in cluster.items() if name not in (*settings, *given)]
+        nodes += [one for name, one in given.items() if name not in settings]
         return nodes, known
 
     def _cannot(self, one: Settings, expected: str) -> None:
@@ -151,43 +181,9 @@ class _File:
         self.reader.wrong(
             kind,
             f"node {one.name}",
-            f"{expected}; others cannot be emulated",
+            f"{expected}; others cannot be emulated (nodes=[...] puts one of yours there)",
             f"kind {_kind(one)}" if one.text("kind") else "no kind",
         )
-
-    def _cluster(self, given: list[Settings]) -> dict[str, KubernetesNode]:
-        """The nodes of the one cluster, by the names that kind gives them."""
-        for one in given[1:]:
-            self.reader.wrong(
-                one.where.get("kind", one.item),
-                f"node {one.name}",
-                f"one k8s-kind node: {given[0].name} is there, and a topology has one cluster",
-                "kind k8s-kind",
-            )
-        if not given:
-            return {}
-        roles = ["control-plane"]
-        labels: list[dict[str, str]] = [{}]
-        configuration = given[0].text("startup-config")
-        if configuration:
-            try:
-                data = yaml.safe_load((self.directory / configuration).read_text(encoding="utf-8"))
-                listed = data.get("nodes") or [{}]
-                roles = [str(one.get("role", "control-plane")) for one in listed]
-                labels = [{k: str(v) for k, v in one.get("labels", {}).items()} for one in listed]
-            except (OSError, yaml.YAMLError, AttributeError) as error:
-                self.reader.wrong(
-                    given[0].where["startup-config"],
-                    f"node {given[0].name}: startup-config",
-                    "a kind configuration",
-                    str(error),
-                )
-        found: dict[str, KubernetesNode] = {}
-        for role, each in zip(roles, labels, strict=True):
-            number = roles[: len(found)].count(role) + 1
-            name = f"{given[0].name}-{role}{number if number > 1 else ''}"
-            found[name] = (Worker if role == "worker" else ControlPlane)(name, labels=each)
-        return found
 
     def _known(self, one: Settings) -> Known:
         known = from_script("\n".join(one.texts("exec")))
@@ -378,7 +374,7 @@ class _File:
             )
             self.places[link.where] = item
             found.append(link)
-        return list(by_name.values()), found
+        return list(by_name.values()), [*found, *self.changes.links]
 
 
 def _kind(one: Settings) -> str:

@@ -128,7 +128,14 @@ class Topology:
 
     @classmethod
     def from_containerlab(
-        cls, path: Any, *, images: Mapping[str, str] | None = None, name: str | None = None
+        cls,
+        path: Any,
+        *,
+        nodes: Iterable[Node] = (),
+        attach: Iterable[Link] = (),
+        without: Iterable[str] = (),
+        images: Mapping[str, str] | None = None,
+        name: str | None = None,
     ) -> Topology:
         """The topology of a containerlab file (``*.clab.yml``).
 
@@ -137,12 +144,18 @@ class Topology:
         direct engine can do. A failing ``exec`` fails the build. ``images`` maps the file's images
         to others; without it FRR's becomes ``@router`` and network-multitool ``@base``.
 
+        ``nodes`` take the places of the file's nodes of the same names, such as those of a kind
+        that cannot be emulated, or are further ones, which ``attach`` links; ``without`` names
+        nodes of the file that are left out with their links.
+
         A relative ``path`` is relative to the declaring file. Raises TopologyError with file, line
-        and column of every mistake and of every kind that
-        cannot be emulated; a setting without effect is a ``LabWarning``.
+        and column of every mistake and of every kind that cannot be emulated; a setting without
+        effect is a ``LabWarning``.
         """
         readers = importlib.import_module("pytest_kinda.readers.containerlab")
-        topology: Topology = readers.from_containerlab(path, images=images, name=name)
+        topology: Topology = readers.from_containerlab(
+            path, nodes=nodes, attach=attach, without=without, images=images, name=name
+        )
         return topology
 
     def __add__(self, other: Topology) -> Topology:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kinda import ControlPlane, Hub, LabDevice, Switch, Topology, Worker
+from pytest_kinda import ControlPlane, Host, Hub, LabDevice, Link, Router, Switch, Topology, Worker
 from pytest_kinda.errors import LabWarning, TopologyError
 from pytest_kinda.plan import PlanOptions, plan
 from pytest_kinda.readers import parse, read, to_yaml
@@ -113,6 +113,20 @@ def test_it_can_be_planned_and_written() -> None:
         assert read(MIXED) == topology
 
 
+def test_nodes_are_replaced_added_and_left_out() -> None:
+    topology = mixed(
+        nodes=[Router("r2", routing=None), Host("h1")],
+        attach=[Link("h1", "sw")],
+        without=["pc1", "k", "k-worker", "k-worker2"],
+    )
+    assert topology.node("r2") == Router("r2", routing=None)
+    names = [one.name for one in topology.nodes]
+    assert "pc1" not in names
+    assert names.count("r2") == names.count("h1") == 1
+    assert topology.links[0] == Link("R1", "r2", interfaces=("eth1", "eth1"), mtu=9000)
+    assert topology.links[-1] == Link("h1", "sw")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -159,7 +173,23 @@ def test_public_files() -> None:
     assert [one.name for one in made.devices] == [
         "router1", "router2", "router3", "PC1", "PC2", "PC3"
     ]  # fmt: skip
+    bridge = files / "br01" / "br01.clab.yml"
     with pytest.raises(TopologyError, match=r"br01\.clab\.yml:11:13: node srl1: found kind nokia"):
-        Topology.from_containerlab(files / "br01" / "br01.clab.yml")
+        Topology.from_containerlab(bridge)
+    hosts = [Host(f"srl{number}") for number in (1, 2, 3)]
+    replaced = Topology.from_containerlab(bridge, nodes=hosts)
+    assert [type(one) for one in replaced.nodes] == [Host, Host, Host, Switch]
+    with pytest.raises(TopologyError, match=r"br01\.clab\.yml:10:5: without: found srl4"):
+        Topology.from_containerlab(bridge, nodes=hosts, without=["srl4"])
     with pytest.raises(TopologyError, match="k02: found kind k8s-kind; expected one k8s-kind"):
         Topology.from_containerlab(files / "k8s_kind01" / "k8s_kind01.clab.yml")
+    one_cluster = Topology.from_containerlab(
+        files / "k8s_kind01" / "k8s_kind01.clab.yml",
+        nodes=[Router("srl01")],
+        without=["k02", "k02-control-plane"],
+    )
+    assert [one.name for one in one_cluster.kubernetes_nodes] == ["k01-control-plane", "k01-worker"]
+    assert [one.ipv4 for one in one_cluster.links] == [
+        (None, "192.168.10.1/24"),
+        (None, "192.168.11.1/24"),
+    ]
