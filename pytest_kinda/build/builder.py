@@ -35,6 +35,7 @@ from pytest_kinda.operations import Operation, Place
 from pytest_kinda.plan import (
     cni_operations,
     configure_operations,
+    control_plane_operations,
     tunnel_operations,
     wire_operations,
 )
@@ -181,6 +182,18 @@ class _Builder:
             readiness.await_cluster(self.plan, self.kind.kubeconfig)
         with _step(self.progress, "packets between all nodes"):
             readiness.await_reachability(self.plan, self.containers)
+        if self.plan.options.control_plane_traffic == "network":
+            with _step(self.progress, "control plane's traffic"):
+                self._divert_control_plane()
+
+    def _divert_control_plane(self) -> None:
+        assert self.kind is not None
+        assert self.watch is not None
+        operations: list[Operation] = []
+        for node in self.plan.kubernetes_nodes:
+            operations += control_plane_operations(self.plan, node, self.watch.addresses)
+        self.keeper.apply(operations, self.places)
+        readiness.await_control_plane(self.plan, self.kind.kubeconfig)
 
     def _complete(self) -> Standing:
         kubeconfig = self.kind.kubeconfig if self.kind is not None else None

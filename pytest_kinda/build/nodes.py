@@ -25,7 +25,8 @@ STEP = "node containers"
 class NodeWatch:
     """Prepares each node container at its start event; ``started`` is done when all are.
 
-    ``places`` and ``containers`` (ids) fill up by declared name.
+    ``places``, ``containers`` (ids) and ``addresses`` (in Docker's network) fill up by declared
+    name.
     """
 
     def __init__(self, keeper: KeeperClient, plan: Plan, cluster: str) -> None:
@@ -36,7 +37,7 @@ class NodeWatch:
         self.places: dict[str, Place] = {}
         self.containers: dict[str, str] = {}
         self.started: Future[None] = Future()
-        self._addresses: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
         self._told: dict[str, set[str]] = {}
         self._events = Events(
             type=["container"], event=["start"], label=[f"{CLUSTER_LABEL}={cluster}"]
@@ -77,7 +78,7 @@ class NodeWatch:
         self.places[name] = place_of(container)
         self.containers[name] = container
         networks = inspect(container)["NetworkSettings"]["Networks"]
-        self._addresses[name] = networks[self.cluster]["IPAddress"]
+        self.addresses[name] = networks[self.cluster]["IPAddress"]
         operations: list[Operation] = list(start_operations(self.plan, self.plan.node(name)))
         self.keeper.apply([*operations, *self._hosts_lines()], dict(self.places))
 
@@ -88,10 +89,10 @@ class NodeWatch:
             if node.role != "control-plane" or node.name not in self.places:
                 continue
             told = self._told.setdefault(node.name, set())
-            lines = hosts_lines(self._addresses, told)
+            lines = hosts_lines(self.addresses, told)
             if lines:
                 found.append(AppendLines(node.name, "/etc/hosts", lines))
-            told.update(self._addresses)
+            told.update(self.addresses)
         return found
 
 

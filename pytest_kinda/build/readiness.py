@@ -43,6 +43,46 @@ def await_cluster(plan: Plan, kubeconfig: Path) -> None:
         reader.close()
 
 
+def await_control_plane(plan: Plan, kubeconfig: Path) -> None:
+    """Wait until API server and kubelets have found each other anew, in both directions.
+
+    Every node's kubelet must renew its lease after this was called and answer the API server.
+    Raises WaitTimeoutError that names the nodes which do not.
+    """
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    reader = ApiReader(kubeconfig)
+    before: dict[str, str] = {}
+
+    def renewed() -> dict[str, str]:
+        items = reader.get(leases)["items"]
+        return {one["metadata"]["name"]: one["spec"].get("renewTime") or "" for one in items}
+
+    def look() -> str:
+        try:
+            now = renewed()
+            before.update({name: time for name, time in now.items() if name not in before})
+            names = [one.name for one in plan.kubernetes_nodes]
+            silent = [name for name in names if now.get(name, "") == before.get(name, "")]
+            if silent:
+                return f"no lease renewed by {', '.join(silent)}"
+            for name in names:
+                reader.get(f"/api/v1/nodes/{name}/proxy/configz")
+            return ""
+        except HostError as error:
+            return error.message
+
+    try:
+        wait_until(
+            look,
+            "API server and kubelets over the virtual network",
+            limit=_REACH_LIMIT + 30,
+            interval=0.5,
+            remedy="kinda plan shows the routes; control_plane_traffic='direct' needs none",
+        )
+    finally:
+        reader.close()
+
+
 def unready_nodes(listing: Any, names: Sequence[str], *, registered_only: bool = False) -> str:
     """Which of the declared nodes are missing or not Ready, in words; empty if none is."""
     found = {one["metadata"]["name"]: one["status"] for one in listing["items"]}

@@ -22,26 +22,29 @@ def plan_options(function: Function) -> Function:
         click.option("--pool", metavar="NETWORK", help="Where unset addresses come from."),
         click.option("--tunnel", type=click.Choice(["auto", "gre", "bpf", "vxlan"])),
         click.option("--engine", type=click.Choice(["kathara", "direct"])),
+        click.option(
+            "--control-plane-traffic",
+            type=click.Choice(["direct", "network"]),
+            help="Which network API server and kubelets talk over.",
+        ),
     ):
         function = option(function)
     return function
 
 
-def options_from(engine: str | None, tunnel: str | None, pool: str | None) -> PlanOptions:
+def options_from(**given: str | None) -> PlanOptions:
     """The plan's options, defaults where nothing was given."""
     from pytest_kinda.plan.values import PlanOptions
 
-    given: dict[str, Any] = {"engine": engine, "tunnel": tunnel, "pool": pool}
-    return PlanOptions(**{name: value for name, value in given.items() if value is not None})
+    chosen: dict[str, Any] = given
+    return PlanOptions(**{name: value for name, value in chosen.items() if value is not None})
 
 
 @click.command()
 @click.argument("topology", metavar="FILE_OR_OBJECT")
 @plan_options
 @json_option
-def plan(
-    topology: str, engine: str | None, tunnel: str | None, pool: str | None, as_json: bool
-) -> None:
+def plan(topology: str, as_json: bool, **options: str | None) -> None:
     """Print what would be built, without Docker.
 
     FILE_OR_OBJECT is FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json.
@@ -49,7 +52,7 @@ def plan(
     from pytest_kinda.cli.loading import load
     from pytest_kinda.plan import plan as make_plan
 
-    planned = make_plan(load(topology), options_from(engine, tunnel, pool))
+    planned = make_plan(load(topology), options_from(**options))
     if as_json:
         print_json(planned)
     else:
@@ -118,9 +121,7 @@ def graph(
     output: Path | None,
     form: str | None,
     addresses: bool,
-    engine: str | None,
-    tunnel: str | None,
-    pool: str | None,
+    **chosen: str | None,
 ) -> None:
     """Draw a topology with its link settings, without Docker.
 
@@ -139,7 +140,7 @@ def graph(
     if form == "png" and output is None:
         raise click.UsageError("a PNG goes to a file: give -o FILE.png")
     declared = load(topology)
-    options = options_from(engine, tunnel, pool)
+    options = options_from(**chosen)
     drawing = draw(make_plan(declared, options) if addresses else declared, form)
     if output is None:
         click.echo(drawing.decode(), nl=False)

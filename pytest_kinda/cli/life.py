@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="The testbed's id (default: six random hex digits).")
 @plan_options
 @json_option
-def up(
-    topology: str,
-    name: str | None,
-    engine: str | None,
-    tunnel: str | None,
-    pool: str | None,
-    as_json: bool,
-) -> None:
+def up(topology: str, name: str | None, as_json: bool, **options: str | None) -> None:
     """Build a topology and leave it standing."""
     from pytest_kinda.build.builder import build
     from pytest_kinda.build.display import display
@@ -37,7 +30,7 @@ def up(
     from pytest_kinda.plan import plan
 
     declared = load(topology)
-    planned = plan(declared, options_from(engine, tunnel, pool), facts())
+    planned = plan(declared, options_from(**options), facts())
     with display(sys.stderr, f"kinda {declared.name}", terminal=sys.stderr.isatty()) as progress:
         standing = build(planned, name=name, progress=progress, keep=True)
     if as_json:

@@ -2,6 +2,7 @@
 
 from pytest_kinda.plan.codec import plan_from_json, plan_to_json, signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind
+from pytest_kinda.plan.control_plane import control_plane_operations
 from pytest_kinda.plan.planner import plan
 from pytest_kinda.plan.tunnels import cni_conflist, cni_operations, tunnel_operations
 from pytest_kinda.plan.values import HostFacts, Plan, PlanOptions
@@ -21,6 +22,7 @@ __all__ = [
     "cni_conflist",
     "cni_operations",
     "configure_operations",
+    "control_plane_operations",
     "hosts_operations",
     "plan",
     "plan_from_json",

@@ -124,8 +124,12 @@ def _node(
     found: dict[str, Any] = {"role": node.role}
     if node.labels:
         found["labels"] = dict(node.labels)
+    patch: dict[str, Any] = {"kind": kind, "nodeRegistration": registration}
+    if first and endpoint and options.control_plane_traffic == "network":
+        # what pods are told of the API server; kind would say Docker's address
+        patch["localAPIEndpoint"] = {"advertiseAddress": endpoint}
     found["kubeadmConfigPatches"] = [
-        _yaml({"kind": kind, "nodeRegistration": registration}),
+        _yaml(patch),
         *node.kubeadm_patches,
     ]
     if node.mounts:

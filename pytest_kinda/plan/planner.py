@@ -12,7 +12,7 @@ from typing import cast
 
 from pytest_kinda.errors import PlanError, Problem
 from pytest_kinda.plan import cluster as clusters
-from pytest_kinda.plan import tunnels
+from pytest_kinda.plan import control_plane, tunnels
 from pytest_kinda.plan.addressing import (
     Addresses,
     Network,
@@ -80,6 +80,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     addresses = assign(layout, options, problems)
     node_routes = routes(layout, addresses, options.pool)
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
+    problems += control_plane.problems(in_cluster, addresses.endpoints, options)
     pod_networks = clusters.pod_networks(in_cluster, options, problems)
     tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
     nodes = _nodes(topology, layout, addresses, node_routes, pod_networks)
@@ -292,6 +293,11 @@ def _warnings(
                 f"node {node.name} has no link: it keeps its address in Docker's network, its own"
                 " traffic does not cross the virtual network, and no pods are placed on it"
             )
+    if options.control_plane_traffic == "network" and addresses.endpoints:
+        found.append(
+            "control_plane_traffic='network': a node whose links are cut turns NotReady, and"
+            " kubectl exec, logs and port-forward do not reach it"
+        )
     if options.node_ip == "docker" and topology.kubernetes_nodes:
         found.append(
             "node_ip='docker': NodePorts, hostNetwork pods and traffic to nodes' InternalIP cross"

@@ -22,6 +22,8 @@ class PlanOptions:
 
     ``tunnel`` is ``auto`` (the best driver the host has) | ``gre`` | ``bpf`` | ``vxlan``;
     ``pool`` is the IPv4 network that every unset underlay address comes from.
+    ``control_plane_traffic``: what API server, kubelets and etcd say to each other crosses Docker's
+    network (``direct``, so that a node whose link is cut can still be looked at) or the topology's.
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
@@ -31,6 +33,7 @@ class PlanOptions:
     service_cidr: str = "10.96.0.0/16"
     docker_pool: str = "172.30.0.0/15"
     node_ip: Literal["network", "docker"] = "network"
+    control_plane_traffic: Literal["direct", "network"] = "direct"
     cni: Literal["kinda", "none"] = "kinda"
 
 

@@ -62,7 +62,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kinda" in metafunc.fixturenames:
         wants = marks.wants_of(metafunc.definition)
         if wants:
-            names = [want.topology.name for want in wants]
+            names = [want.name for want in wants]
             metafunc.parametrize("kinda", wants, indirect=True, scope="session", ids=names)
 
 
@@ -91,7 +91,7 @@ def pytest_runtestloop(session: pytest.Session) -> object:
     if not testbeds.options.plan_only or session.config.option.collectonly:
         return None
     wants = dict.fromkeys(want for item in session.items if (want := marks.want_of(item)))
-    failures = reporting.plan_all(session.config, [want.topology for want in wants], testbeds)
+    failures = reporting.plan_all(session.config, list(wants), testbeds)
     session.testsfailed = failures
     return True
 
@@ -104,10 +104,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     testbeds = item.config.stash[TESTBEDS]
     item.user_properties.append(("kinda_topology", want.topology.name))
-    item.user_properties.append(("kinda_engine", testbeds.options.plan.engine))
+    item.user_properties.append(("kinda_engine", want.plan_options(testbeds.options.plan).engine))
     cause = testbeds.cause_of(want)
     if cause:
-        pytest.skip(f"{BROKEN}: {want.topology.name}: {cause}")
+        pytest.skip(f"{BROKEN}: {want.name}: {cause}")
     testbeds.recorder.check(want.topology)
     testbeds.begin_test(want, item.nodeid)
 

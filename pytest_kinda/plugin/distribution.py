@@ -28,7 +28,7 @@ def groups_of(items: list[pytest.Item]) -> dict[str, str]:
     for item in items:
         want = marks.want_of(item)
         if want is not None:
-            digest = hashlib.sha256(repr(want.topology).encode()).hexdigest()[:12]
+            digest = hashlib.sha256(repr((want.topology, want.options)).encode()).hexdigest()[:12]
             groups[item.nodeid] = f"kinda-{want.topology.name}-{digest}"
             continue
         mark = item.get_closest_marker("xdist_group")

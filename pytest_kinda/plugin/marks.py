@@ -6,12 +6,15 @@ Other plugins use a mark of the same name; one is ours if its first argument is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
+from pytest_kinda.plugin.options import ACCEPTED
+
 if TYPE_CHECKING:
+    from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
 
 
@@ -19,11 +22,23 @@ if TYPE_CHECKING:
 class Want:
     """What a test wants: equal wants share one testbed.
 
-    ``fresh`` is empty, or the id of the one test that has the testbed for itself.
+    ``fresh`` is empty, or the id of the one test that has the testbed for itself. ``options`` are
+    the plan's options that the mark sets, by name; they win over the run's.
     """
 
     topology: Topology
     fresh: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The topology's name with the values of the mark's options: ``triangle-direct``."""
+        return "-".join([self.topology.name, *(value for _, value in self.options)])
+
+    def plan_options(self, options: PlanOptions) -> PlanOptions:
+        """The run's options with the mark's own in them."""
+        chosen: dict[str, Any] = dict(self.options)
+        return replace(options, **chosen)
 
 
 def is_topology(value: object) -> TypeGuard[Topology]:
@@ -59,13 +74,28 @@ def _read(mark: pytest.Mark, nodeid: str) -> list[Want]:
                 f"{nodeid}: mark topology, argument {position + 1}: found "
                 f"{type(argument).__name__} {argument!r}; expected a pytest_kinda.Topology"
             )
-    unknown = sorted(set(mark.kwargs) - {"fresh"})
-    if unknown:
-        raise pytest.UsageError(
-            f"{nodeid}: mark topology: found argument {unknown[0]!r}; expected fresh=True or none"
-        )
     fresh = nodeid if mark.kwargs.get("fresh") else ""
-    return [Want(argument, fresh) for argument in mark.args]
+    options = tuple(
+        _option(name, value, nodeid)
+        for name, value in sorted(mark.kwargs.items())
+        if name != "fresh"
+    )
+    return [Want(argument, fresh, options) for argument in mark.args]
+
+
+def _option(name: str, value: object, nodeid: str) -> tuple[str, str]:
+    if name not in ACCEPTED:
+        raise pytest.UsageError(
+            f"{nodeid}: mark topology: found argument {name!r}; "
+            f"expected fresh=True or an option of the plan: {', '.join(ACCEPTED)}"
+        )
+    accepted = ACCEPTED[name]
+    if not isinstance(value, str) or (accepted and value not in accepted):
+        raise pytest.UsageError(
+            f"{nodeid}: mark topology: found {name}={value!r}; "
+            f"expected {' or '.join(map(repr, accepted)) if accepted else 'an IPv4 network'}"
+        )
+    return name, value
 
 
 def as_want(parameter: object, nodeid: str) -> Want:
@@ -97,18 +127,18 @@ def grouped(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     Stable; within a topology the tests with a testbed of their own come last, so that the shared
     one is built once. pytest up to 9.1 groups parameters by their index and would build A, B, A, B.
     """
-    groups: dict[Topology, list[tuple[Want, pytest.Item]]] = {}
+    groups: dict[object, list[tuple[Want, pytest.Item]]] = {}
     for item in items:
         want = want_of(item)
         if want is not None:
-            groups.setdefault(want.topology, []).append((want, item))
+            groups.setdefault((want.topology, want.options), []).append((want, item))
     ordered: list[pytest.Item] = []
     for item in items:
         want = want_of(item)
         if want is None:
             ordered.append(item)
             continue
-        ordered += _shared_first(groups.pop(want.topology, ()))
+        ordered += _shared_first(groups.pop((want.topology, want.options), ()))
     return ordered
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 
 ENGINES = ("kathara", "direct")
 TUNNELS = ("auto", "gre", "bpf", "vxlan")
+TRAFFIC = ("direct", "network")
+ACCEPTED: Mapping[str, tuple[str, ...]] = {
+    "engine": ENGINES,
+    "tunnel": TUNNELS,
+    "pool": (),
+    "pod_cidr": (),
+    "service_cidr": (),
+    "node_ip": ("network", "docker"),
+    "cni": ("kinda", "none"),
+    "control_plane_traffic": TRAFFIC,
+}
+"""What a mark may say beside its topology, and the values that it may have; () is a network."""
 WHEN = ("failure", "always", "never")
 KEEP = ("failure", "always")
 
@@ -78,6 +91,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the IPv4 network that addresses which nobody set come from (10.9.0.0/16)",
     )
     group.addoption(
+        "--kinda-control-plane-traffic",
+        choices=TRAFFIC,
+        help="whether API server and kubelets talk over Docker's network or over yours (direct)",
+    )
+    group.addoption(
         "--kinda-artifacts",
         metavar="DIR",
         help="where the evidence of failed tests goes (.kinda in the rootdir)",
@@ -118,6 +136,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
     parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
     parser.addini("kinda_pool", "as --kinda-pool: an IPv4 network", default="")
+    parser.addini(
+        "kinda_control_plane_traffic",
+        f"as --kinda-control-plane-traffic: {', '.join(TRAFFIC)}",
+        default="",
+    )
 
 
 def read(config: pytest.Config) -> Options:
@@ -125,7 +148,8 @@ def read(config: pytest.Config) -> Options:
     from pytest_kinda.plan.values import PlanOptions
 
     chosen: dict[str, Any] = {}
-    for name, accepted in (("engine", ENGINES), ("tunnel", TUNNELS), ("pool", ())):
+    for name in ("engine", "tunnel", "pool", "control_plane_traffic"):
+        accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")
         if not value:
             continue

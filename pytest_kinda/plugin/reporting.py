@@ -16,8 +16,8 @@ import pytest
 from pytest_kinda.errors import KindaError
 
 if TYPE_CHECKING:
+    from pytest_kinda.plugin.marks import Want
     from pytest_kinda.plugin.testbeds import Account, Testbeds
-    from pytest_kinda.topology import Topology
 
 
 def _version(distribution: str) -> str:
@@ -64,26 +64,26 @@ def progress(config: pytest.Config, title: str) -> Iterator[Any]:
             yield shown
 
 
-def plan_all(config: pytest.Config, topologies: Sequence[Topology], testbeds: Testbeds) -> int:
+def plan_all(config: pytest.Config, wants: Sequence[Want], testbeds: Testbeds) -> int:
     """Plan each topology and print a line for it; how many could not be planned."""
     from pytest_kinda.plan import plan
 
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     failures = 0
-    for topology in topologies:
+    for want in wants:
         try:
-            planned = plan(topology, testbeds.options.plan)
+            planned = plan(want.topology, want.plan_options(testbeds.options.plan))
         except KindaError as error:
             failures += 1
-            reporter.write_line(f"{topology.name}: {error}", red=True)
+            reporter.write_line(f"{want.name}: {error}", red=True)
             continue
         nodes, links = len(planned.nodes), len(planned.links)
         reporter.write_line(
-            f"{topology.name}: {nodes} nodes, {links} links, signature {planned.signature[:12]}"
+            f"{want.name}: {nodes} nodes, {links} links, signature {planned.signature[:12]}"
         )
         for warning in planned.warnings:
             reporter.write_line(f"  {warning}", yellow=True)
-    reporter.write_line(f"planned {len(topologies)} topologies, {failures} of them not possible")
+    reporter.write_line(f"planned {len(wants)} topologies, {failures} of them not possible")
     return failures
 
 

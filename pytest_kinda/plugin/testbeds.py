@@ -123,7 +123,7 @@ class Testbeds:
 
         A build that fails is reported here, once; :meth:`cause_of` answers from then on.
         """
-        timing = Timing(want.topology.name)
+        timing = Timing(want.name)
         testbed = self._build(want, timing)
         begun = time.monotonic()
         self._standing = (want, testbed, timing, begun)
@@ -175,7 +175,7 @@ class Testbeds:
                 testbed = self.config.hook.pytest_kinda_build(
                     config=self.config,
                     topology=want.topology,
-                    options=self.options.plan,
+                    options=want.plan_options(self.options.plan),
                     progress=Timed(progress, timing),
                 )
         except KindaError as error:

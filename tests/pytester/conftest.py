@@ -13,7 +13,8 @@ from pytest_kinda.errors import BuildError
 
 class Paper:
     # What the hook may give: close() is all that is asked of it.
-    def __init__(self, config, topology):
+    def __init__(self, config, topology, options):
+        self.engine = options.engine
         self.config, self.topology, self.name = config, topology, topology.name
         self.id = "paper-" + topology.name
         self.log("build")
@@ -39,7 +40,7 @@ def pytest_kinda_build(config, topology, options, progress):
     if topology.name.startswith("bad"):
         raise BuildError("wiring", "no such interface: eth7", remedy="declare it")
     progress.done("paper", 0.25)
-    return Paper(config, topology)
+    return Paper(config, topology, options)
 """
 
 TOPOLOGIES = """

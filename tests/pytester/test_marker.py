@@ -96,6 +96,26 @@ def test_2(kinda): pass
     assert suite.builds == ["build a", "close a", "build a", "close a"]
 
 
+def test_options_in_a_mark_make_another_testbed(suite: Suite) -> None:
+    suite.write(
+        test_x="""
+@pytest.mark.topology(A, engine="direct")
+def test_1(kinda): kinda.log(kinda.engine)
+@pytest.mark.topology(A)
+def test_2(kinda): kinda.log(kinda.engine)
+@pytest.mark.topology(A, engine="direct")
+def test_3(kinda): kinda.log(kinda.engine)
+"""
+    )
+    result = suite.run("-v", "--kinda-engine=kathara")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*test_1[[]a-direct[]]*", "*test_3[[]a-direct[]]*"])
+    assert [line for line in suite.log if not line.startswith(("begin", "put"))] == [
+        *("build a", "direct a", "direct a", "close a"),
+        *("build a", "kathara a", "close a"),
+    ]
+
+
 def test_the_testbed_is_put_back_between_tests(suite: Suite) -> None:
     suite.write(
         test_x="""
@@ -135,7 +155,12 @@ def test_theirs(their_fixture):
 
 @pytest.mark.parametrize(
     ("mark", "found"),
-    [("A, 'b'", "argument 2: found str 'b'"), ("A, frsh=True", "found argument 'frsh'")],
+    [
+        ("A, 'b'", "argument 2: found str 'b'"),
+        ("A, frsh=True", "found argument 'frsh'"),
+        ("A, engine='dircet'", "found engine='dircet'; expected 'kathara' or 'direct'"),
+        ("A, pool=7", "found pool=7; expected an IPv4 network"),
+    ],
 )
 def test_a_wrong_argument_beside_ours_is_refused(suite: Suite, mark: str, found: str) -> None:
     suite.write(test_x=f"@pytest.mark.topology({mark})\ndef test_1(kinda): pass\n")

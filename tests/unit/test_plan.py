@@ -23,6 +23,7 @@ from pytest_kinda.plan import (
     Plan,
     PlanOptions,
     configure_operations,
+    control_plane_operations,
     plan,
     plan_from_json,
     plan_to_json,
@@ -337,6 +338,24 @@ def test_a_control_plane_without_a_link_is_warned_of_and_keeps_pods_away() -> No
     assert made.cluster is not None
     assert "pytest-kinda/unlinked" in made.cluster.kind["nodes"][0]["kubeadmConfigPatches"][0]
     assert plan(triangle()).warnings == ()
+
+
+def test_control_plane_traffic_over_the_network_needs_links_everywhere() -> None:
+    nodes = [ControlPlane("c1"), Worker("w1"), Router("r1")]
+    options = PlanOptions(control_plane_traffic="network")
+    linked = Topology(name="t", nodes=nodes, links=[Link("c1", "r1"), Link("w1", "r1")])
+    planned = plan(linked, options)
+    docker = {"c1": "172.30.0.2", "w1": "172.30.0.3"}
+    (operation,) = control_plane_operations(planned, planned.node("w1"), docker)
+    assert f"172.30.0.2 : {planned.node('c1').endpoint}" in operation.ruleset
+    assert "172.30.0.3 :" not in operation.ruleset
+    advertised = planned.cluster.kind["nodes"][0]["kubeadmConfigPatches"][0]
+    assert f"advertiseAddress: {planned.node('c1').endpoint}" in advertised
+    assert not control_plane_operations(plan(linked), plan(linked).node("w1"), docker)
+
+    lonely = Topology(name="t", nodes=nodes, links=[Link("w1", "r1")])
+    with pytest.raises(PlanError, match=r"c1.*with control_plane_traffic='network'"):
+        plan(lonely, options)
 
 
 def test_a_kind_of_node_without_a_machine_is_refused() -> None:
