@@ -27,6 +27,7 @@ from pytest_kinda.build.kind import KindRun, cluster_name, make_network
 from pytest_kinda.build.nodes import NodeWatch
 from pytest_kinda.build.progress import Progress, Silent
 from pytest_kinda.build.progress import step as report_step
+from pytest_kinda.build.room import check, check_unclaimed
 from pytest_kinda.build.standing import Standing
 from pytest_kinda.errors import BuildError, KindaError, UndoError
 from pytest_kinda.host.client import Keeper
@@ -54,14 +55,17 @@ def build(
 
     ``name`` is the testbed's id (default: six random hex digits), ``directory`` the directory that
     its own directory is made in. With ``keep`` it outlives this process. Raises BuildError after
-    everything that was made has been removed; its message says where the logs are. Ctrl-C undoes
-    too, then goes on as KeyboardInterrupt.
+    everything that was made has been removed; its message says where the logs are. A machine
+    without room, or a name that others' Docker objects bear, is refused before anything is made.
+    Ctrl-C undoes too, then goes on as KeyboardInterrupt.
 
     Example:
         ``standing = build(plan(topology, options, facts()), progress=Lines())``
     """
     testbed = name or secrets.token_hex(3)
     reporter = progress or Silent()
+    check(plan)
+    check_unclaimed(testbed)
     home = new_testbed_directory(testbed, directory)
     try:
         (home / "plan.json").write_text(json.dumps(to_json(plan)))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_kinda.build.directories import find_testbed_directory, testbeds_directory
+from pytest_kinda.build.directories import (
+    find_testbed_directory,
+    is_ours,
+    testbeds_directory,
+)
 from pytest_kinda.build.standing import Standing
 from pytest_kinda.build.undo import undo_testbed
 from pytest_kinda.errors import HostError, KindaError
@@ -19,6 +24,7 @@ from pytest_kinda.jsonvalues import from_json
 from pytest_kinda.operations import Place
 from pytest_kinda.plan.values import Plan
 
+_FIRST_KEEPER = 60.0  # seconds, the longest that a keeper is waited for
 State = Literal["building", "complete", "abandoned"]
 
 
@@ -37,11 +43,11 @@ def testbeds() -> list[Known]:
     """All testbeds of this user, by id."""
     found = []
     for directory in sorted(testbeds_directory().iterdir()):
-        if not directory.is_dir():
+        if not is_ours(directory):
             continue
         notes = _notes(directory)
         state: State = "complete" if notes.get("state") == "complete" else "building"
-        if not _keeper_answers(directory):
+        if not _keeper_answers(directory) and not _just_made(directory):
             state = "abandoned"
         found.append(
             Known(
@@ -117,6 +123,18 @@ def _notes(directory: Path) -> Mapping[str, Any]:
         return Journal.read(directory).notes
     except HostError:
         return {}
+
+
+def _just_made(directory: Path) -> bool:
+    """Whether its first keeper may still be starting: another process begins a build right now."""
+    try:
+        if time.time() - directory.stat().st_mtime > _FIRST_KEEPER:
+            return False
+        return "socket" not in Journal.read(directory).meta
+    except HostError:
+        return True  # no journal yet
+    except OSError:
+        return False  # removed meanwhile
 
 
 def _keeper_answers(directory: Path) -> bool:

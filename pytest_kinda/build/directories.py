@@ -55,6 +55,14 @@ def new_testbed_directory(testbed: str, parent: Path | None = None) -> Path:
     return directory
 
 
+def is_ours(directory: Path) -> bool:
+    """Whether a testbed's directory is this user's; another's is neither listed nor touched."""
+    try:
+        return directory.is_dir() and directory.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
 def find_testbed_directory(name: str | Path) -> Path:
     """The directory of a testbed given by its id or by the directory itself.
 
@@ -62,8 +70,14 @@ def find_testbed_directory(name: str | Path) -> Path:
     """
     for candidate in (Path(name), testbeds_directory() / str(name)):
         if (candidate / "journal.jsonl").is_file():
+            if not is_ours(candidate):
+                raise KindaError(
+                    f"testbed {candidate.name} belongs to user {candidate.stat().st_uid}; "
+                    f"this is user {os.geteuid()}",
+                    remedy="ask that user, or become it",
+                )
             return candidate.resolve()
-    known = sorted(one.name for one in testbeds_directory().iterdir())
+    known = sorted(one.name for one in testbeds_directory().iterdir() if is_ours(one))
     raise KindaError(
         f"there is no testbed {str(name)!r}; known: {', '.join(known) or 'none'}", remedy="kinda ls"
     )

@@ -81,7 +81,7 @@ def pytest_report_collectionfinish(
         return []
     if testbeds.options.plan_only or config.get_verbosity() < 0:
         return []
-    return [reporting.machine()]
+    return [reporting.machine(), *reporting.left_by_crashes(testbeds.options)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -105,6 +105,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     testbeds = item.config.stash[TESTBEDS]
     item.user_properties.append(("kinda_topology", want.topology.name))
     item.user_properties.append(("kinda_engine", want.plan_options(testbeds.options.plan).engine))
+    item.user_properties.append(("kinda_versions", reporting.header().removeprefix("kinda: ")))
     cause = testbeds.cause_of(want)
     if cause:
         pytest.skip(f"{BROKEN}: {want.name}: {cause}")
@@ -136,10 +137,12 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: Any)
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """Put the testbed back after each test and its own fixtures, before the next test sees it."""
+    if (want := marks.want_of(item)) is not None:
+        # Here the testbed stands, and JUnit's file is not yet written of this test.
+        item.user_properties += item.config.stash[TESTBEDS].properties_of(want)
     try:
         return (yield)
     finally:
-        want = marks.want_of(item)
         if want is not None:
             item.config.stash[TESTBEDS].put_back(want)
 
@@ -151,7 +154,14 @@ def pytest_kinda_build(
     """Build a real testbed, or attach to one with ``--kinda-reuse``."""
     from pytest_kinda.testbed import Testbed
 
-    if config.stash[TESTBEDS].options.reuse:
+    chosen = config.stash[TESTBEDS].options
+    if chosen.attach or chosen.kubeconfig:
+        from pytest_kinda.testbed.reuse import attach_to
+
+        return attach_to(
+            topology, options, progress, which=chosen.attach, kubeconfig=chosen.kubeconfig
+        )
+    if chosen.reuse:
         from pytest_kinda.testbed.reuse import attach
 
         standing = attach(topology, options, progress)

@@ -46,6 +46,9 @@ class Options:
     pcap_keep: str = "failure"
     shell_on_error: bool = False
     pause_on_error: bool = False
+    attach: str = ""
+    kubeconfig: str = ""
+    clean: bool = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,6 +71,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="attach to a kept testbed of an equal topology if it is healthy; keep it in any case",
+    )
+    group.addoption(
+        "--kinda-attach",
+        metavar="ID",
+        help="use this standing testbed (id, topology or directory), build nothing; it is kept",
+    )
+    group.addoption(
+        "--kinda-kubeconfig",
+        metavar="FILE",
+        help="as --kinda-attach, for the testbed whose kubeconfig this is",
+    )
+    group.addoption(
+        "--kinda-clean",
+        action="store_true",
+        default=False,
+        help="before the first build remove this user's testbeds that a crash has left",
     )
     group.addoption(
         "--kinda-plan-only",
@@ -124,6 +143,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--kinda-pause-on-error",
+        "--kinda-pause-on-failure",
         action="store_true",
         default=False,
         help="wait for Enter when a test has failed, while its testbed is as it was; needs -s",
@@ -166,9 +186,13 @@ def read(config: pytest.Config) -> Options:
                 f"--kinda-pool: found {chosen['pool']!r} ({error}); "
                 "expected an IPv4 network such as 10.9.0.0/16"
             ) from None
+    if config.getoption("kinda_attach") and config.getoption("kinda_kubeconfig"):
+        raise pytest.UsageError(
+            "--kinda-attach and --kinda-kubeconfig both name a testbed: give one"
+        )
     for option in ("shell_on_error", "pause_on_error"):
         if config.getoption(f"kinda_{option}"):
-            _needs_terminal(config, f"--kinda-{option.replace('_', '-')}")
+            _needs_terminal(config, _as_given(config, f"--kinda-{option.replace('_', '-')}"))
     when = config.getoption("kinda_artifacts_when") or config.getini("kinda_artifacts_when")
     if when and when not in WHEN:
         raise pytest.UsageError(
@@ -181,6 +205,9 @@ def read(config: pytest.Config) -> Options:
         pcap_keep=config.getoption("kinda_pcap_keep") or "failure",
         shell_on_error=config.getoption("kinda_shell_on_error"),
         pause_on_error=config.getoption("kinda_pause_on_error"),
+        attach=config.getoption("kinda_attach") or "",
+        kubeconfig=_given_path(config, "kinda_kubeconfig"),
+        clean=config.getoption("kinda_clean"),
         plan=PlanOptions(**chosen),
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
@@ -193,11 +220,23 @@ def _flag(config: pytest.Config, name: str) -> bool:
     return bool(config.getoption(name) or config.getini(name))
 
 
+def _given_path(config: pytest.Config, option: str) -> str:
+    """A path of the command line, relative to where pytest was called; empty where none is."""
+    given = config.getoption(option)
+    return str(Path(config.invocation_params.dir, given)) if given else ""
+
+
 def _artifacts(config: pytest.Config) -> Path:
     """On the command line relative to where pytest was called, in the ini file to the rootdir."""
     if given := config.getoption("kinda_artifacts"):
         return Path(config.invocation_params.dir, given)
     return Path(config.rootpath, config.getini("kinda_artifacts") or ".kinda")
+
+
+def _as_given(config: pytest.Config, option: str) -> str:
+    """An option as the user wrote it: some end in ``-failure`` as well."""
+    other = option.replace("-on-error", "-on-failure")
+    return other if other in config.invocation_params.args else option
 
 
 def _needs_terminal(config: pytest.Config, option: str) -> None:

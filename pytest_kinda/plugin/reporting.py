@@ -17,6 +17,7 @@ from pytest_kinda.errors import KindaError
 
 if TYPE_CHECKING:
     from pytest_kinda.plugin.marks import Want
+    from pytest_kinda.plugin.options import Options
     from pytest_kinda.plugin.testbeds import Account, Testbeds
 
 
@@ -45,6 +46,20 @@ def machine() -> str:
     drivers = [name for name in ("gre", "bpf", "vxlan") if getattr(facts, name)]
     netem = "yes" if facts.netem else "no"
     return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; netem {netem}"
+
+
+def left_by_crashes(options: Options) -> list[str]:
+    """A line for each testbed whose keeper is gone, with what removes it."""
+    from pytest_kinda.build.catalogue import testbeds
+
+    if options.clean:
+        return []
+    return [
+        f"kinda: a crash has left testbed {one.id} ({one.topology or 'unknown'}): "
+        f"--kinda-clean or `kinda clean {one.id}` removes it"
+        for one in testbeds()
+        if one.state == "abandoned"
+    ]
 
 
 @contextlib.contextmanager
@@ -122,5 +137,5 @@ def reuse_line(config: pytest.Config) -> str:
     given = [
         one for one in config.invocation_params.args if not str(one).startswith("--kinda-keep")
     ]
-    given = [str(one) for one in given if one != "--kinda-reuse"]
+    given = [str(one) for one in given if one not in ("--kinda-reuse", "--kinda-clean")]
     return shlex.join(["pytest", "--kinda-reuse", *given])

@@ -107,6 +107,7 @@ class Testbeds:
         self._broken: dict[Want, str] = {}
         self._failed: set[Want] = set()
         self._test = ""
+        self._cleaned = False
         self.recorder = Recorder(options)
 
     def cause_of(self, want: Want) -> str:
@@ -140,6 +141,16 @@ class Testbeds:
         """The testbed of this want if it stands, else None."""
         return self._standing[1] if self._standing and self._standing[0] == want else None
 
+    def properties_of(self, want: Want) -> list[tuple[str, str]]:
+        """What JUnit's file tells of the testbed that a test ran on."""
+        if self._standing is None or self._standing[0] != want:
+            return []
+        _, testbed, timing, _ = self._standing
+        return [
+            ("kinda_testbed", str(getattr(testbed, "id", ""))),
+            ("kinda_build_seconds", f"{timing.build:.1f}"),
+        ]
+
     def begin_test(self, want: Want, nodeid: str) -> None:
         """A test begins; a testbed that stands already, or is built for it, is told its name."""
         self._test = nodeid
@@ -169,6 +180,7 @@ class Testbeds:
     def _build(self, want: Want, timing: Timing) -> Any:
         from pytest_kinda.plugin import reporting
 
+        self._clean()
         begun = time.monotonic()
         try:
             with reporting.progress(self.config, f"kinda {want.topology.name}") as progress:
@@ -192,9 +204,29 @@ class Testbeds:
             self.account.timings.append(timing)
         return testbed
 
+    def _clean(self) -> None:
+        """With ``--kinda-clean``, once: remove what crashes have left."""
+        if not self.options.clean or self._cleaned:
+            return
+        self._cleaned = True
+        from pytest_kinda.build.catalogue import clean, testbeds
+        from pytest_kinda.plugin import reporting
+
+        with reporting.progress(self.config, "kinda clean") as progress:
+            for known in [one for one in testbeds() if one.state == "abandoned"]:
+                try:
+                    left = clean(known.directory, progress.info)
+                except KindaError as error:  # another run has removed it meanwhile
+                    left = (error.message,) if known.directory.exists() else ()
+                state = f"could not remove {'; '.join(left)}" if left else "removed"
+                progress.info(f"{known.id} ({known.topology}), left by a crash: {state}")
+
     def _end(self, want: Want, testbed: Any, timing: Timing) -> None:
         from pytest_kinda.plugin import reporting
 
+        if self.options.attach or self.options.kubeconfig:
+            testbed.leave()
+            return
         keep = self.options.keep or self.options.reuse
         keep = keep or (self.options.keep_on_failure and want in self._failed)
         if keep and hasattr(testbed, "keep"):

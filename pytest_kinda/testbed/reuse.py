@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kinda.errors import KindaError
@@ -42,6 +43,52 @@ def attach(topology: Topology, options: PlanOptions, progress: Progress) -> Test
                 return testbed
         progress.info(f"testbed {known.id} is {reason}; it is left alone")
     return None
+
+
+def attach_to(
+    topology: Topology,
+    options: PlanOptions,
+    progress: Progress,
+    *,
+    which: str,
+    kubeconfig: str = "",
+) -> Testbed:
+    """The standing testbed named by its id, topology or directory, or by its kubeconfig.
+
+    Nothing is built instead: raises KindaError where it is not there, is another topology, is
+    damaged, or is in use.
+    """
+    from pytest_kinda.build.catalogue import testbeds
+    from pytest_kinda.plan import signature
+
+    mine = testbeds()
+    if kubeconfig:
+        given = Path(kubeconfig).resolve()
+        found = [one for one in mine if (one.directory / "kubeconfig").resolve() == given]
+        named = f"the kubeconfig {kubeconfig}"
+    else:
+        found = [one for one in mine if which in (one.id, str(one.directory))]
+        found = found or [one for one in mine if which == one.topology]
+        named = repr(which)
+    if len(found) != 1:
+        listed = ", ".join(f"{one.id} ({one.topology})" for one in mine) or "none"
+        many = "several testbeds" if found else "no testbed of this user"
+        raise KindaError(
+            f"{many} could be {named}; there are {listed}", remedy="kinda ls, then its id"
+        )
+    (known,) = found
+    if known.topology != topology.name:
+        raise KindaError(
+            f"testbed {known.id} is of topology {known.topology}; the test wants {topology.name}"
+        )
+    reason = _unfit(known, signature(topology, options))
+    if not reason:
+        testbed = Testbed.open(known.directory)
+        reason = _damage(testbed)
+        if not reason:
+            progress.info(f"attached to testbed {known.id}")
+            return testbed
+    raise KindaError(f"testbed {known.id} is {reason}; it is left alone")
 
 
 def _unfit(known: Known, wanted: str) -> str:

@@ -135,6 +135,15 @@ class Testbed(Inventory):
         with self._lock:
             self._closed = True
 
+    def leave(self) -> None:
+        """Put it back and let go of it: whoever built it, or keeps it, decides how long it stands.
+
+        Raises KindaError with what could not be put back.
+        """
+        self.put_back()
+        with self._lock:
+            self._closed = True
+
     def put_back(self) -> None:
         """As it was before the test: processes ended, captures closed, faults healed.
 

@@ -12,6 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kinda import Topology
+from pytest_kinda.build.progress import Silent
+from pytest_kinda.errors import KindaError
+from pytest_kinda.plan import PlanOptions
+from pytest_kinda.testbed.reuse import attach_to
+from tests.support.topologies import LAN, PAIR
+
 ROOT = Path(__file__).parents[2]
 KINDA = [sys.executable, "-c", "from pytest_kinda.cli import main; main()"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -166,3 +173,83 @@ def test_images_are_listed_with_their_origin(run: Run) -> None:
     assert {"node", "base", "router"} <= set(found)
     assert found["base"]["origin"] in ("official", "stand-in")
     assert found["base"]["size"] > 10_000_000
+
+
+SUITE = """
+import pytest
+from tests.support.topologies import PAIR
+
+@pytest.mark.topology(PAIR)
+def test_it(kinda):
+    assert kinda.id == "{testbed}"
+"""
+
+
+def attach(run: Run, folder: Path, testbed: str, *arguments: str) -> str:
+    """What a pytest of its own prints that was told to use the testbed that stands."""
+    (folder / "test_inner.py").write_text(SUITE.format(testbed=testbed))
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    done = subprocess.run(
+        [*argv, "--rootdir", str(folder), "--kinda-engine=direct", *arguments, "test_inner.py"],
+        cwd=folder,
+        env=run.environment,  # type: ignore[attr-defined]
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_run_attaches_to_what_another_process_built(
+    run: Run, testbed: str, tmp_path: Path
+) -> None:
+    said = attach(run, tmp_path, testbed, f"--kinda-attach={testbed}")
+    assert "1 passed" in said, said
+    assert f"attached to testbed {testbed}" in said
+    # It stands as before, and for as long as kinda up meant it to.
+    assert answers(run)
+
+
+def test_what_cannot_be_attached_to_is_refused_and_left_alone(
+    run: Run, testbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = run.environment  # type: ignore[attr-defined]
+    monkeypatch.setenv("XDG_STATE_HOME", environment["XDG_STATE_HOME"])
+
+    def refusal(
+        which: str, topology: Topology = PAIR, pool: str = "10.9.0.0/16", **more: str
+    ) -> str:
+        options = PlanOptions(engine="direct", pool=pool)
+        with pytest.raises(KindaError) as told:
+            attach_to(topology, options, Silent(), which=which, **more)
+        return told.value.message
+
+    assert refusal("nothing") == (
+        f"no testbed of this user could be 'nothing'; there are {testbed} (pair)"
+    )
+    assert refusal(testbed, LAN) == (f"testbed {testbed} is of topology pair; the test wants lan")
+    assert f"testbed {testbed} is stale: " in refusal("pair", pool="10.77.0.0/16")
+    foreign = tmp_path / "config"
+    foreign.write_text("apiVersion: v1\n")
+    assert f"could be the kubeconfig {foreign}" in refusal("", kubeconfig=str(foreign))
+    run("link", "down", "h1--r1")
+    assert refusal(testbed) == (
+        f"testbed {testbed} is changed by hand: h1--r1 (kinda link up h1--r1); it is left alone"
+    )
+    run("link", "up", "h1--r1")
+    assert answers(run)
+
+
+def test_damage_is_found_by_packets(run: Run, testbed: str, tmp_path: Path) -> None:
+    local = run("h1", "sh", "-c", "ip -br -4 addr show eth0 | awk '{print $3}'").stdout.strip()
+    run("h1", "ip", "addr", "del", local, "dev", "eth0")
+    try:
+        refused = attach(run, tmp_path, testbed, "--kinda-attach=pair")
+    finally:
+        route = "ip addr add $0 dev eth0 && ip route replace default via $1"
+        gateway = local.rsplit(".", 1)[0] + f".{int(local.rsplit('.', 1)[1].split('/')[0]) + 1}"
+        run("h1", "sh", "-c", route, local, gateway)
+    assert f"testbed {testbed} is damaged: " in refused
+    assert "does not reach" in refused

@@ -146,7 +146,7 @@ def test_a_capture_of_nothing_that_exists_is_told_before_the_build(suite: Suite)
     result.stdout.fnmatch_lines(["*found 'h1--h3', which topology a has not*link (h1--h2)*h1, h2*"])
 
 
-@pytest.mark.parametrize("option", ["--kinda-shell-on-error", "--kinda-pause-on-error"])
+@pytest.mark.parametrize("option", ["--kinda-shell-on-error", "--kinda-pause-on-failure"])
 def test_talking_to_a_person_needs_the_terminal(suite: Suite, option: str) -> None:
     suite.write(test_x=TESTS)
     result = suite.run(option)

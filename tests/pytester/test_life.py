@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
+from pathlib import Path
 
+import pytest
+
+from pytest_kinda.host.journal import JournalWriter
 from tests.pytester.conftest import QUICK, Suite
 
 TWO = """
@@ -107,3 +113,54 @@ def test_junit_names_the_topology(suite: Suite) -> None:
     text = (suite.pytester.path / "out.xml").read_text()
     assert text.count('name="kinda_topology" value="a"') == 2
     assert re.search(r'name="kinda_engine" value="kathara"', text)
+
+
+def test_junit_names_versions_testbed_and_build_time(suite: Suite) -> None:
+    suite.write(test_x=TWO)
+    suite.run("--junitxml=out.xml")
+    text = (suite.pytester.path / "out.xml").read_text()
+    assert text.count('name="kinda_testbed" value="paper-a"') == 2
+    assert len(re.findall(r'name="kinda_build_seconds" value="\d+\.\d"', text)) == 2
+    assert re.search(r'name="kinda_versions" value="[^"]*kathara 3\.8', text)
+
+
+def test_a_kept_testbed_ends_with_lines_that_can_be_copied(suite: Suite) -> None:
+    suite.write(test_x=TWO)
+    result = suite.run("--kinda-keep-on-failure", "-k", "test_2", "test_x.py")
+    options = " ".join(QUICK)
+    lines = [line.partition(" --basetemp")[0] for line in result.outlines]  # pytester's own
+    at = next(at for at, line in enumerate(lines) if "a was kept" in line)
+    assert lines[at + 1 : at + 6] == [
+        "testbed  paper-a",
+        "nodes    h1 h2",
+        "enter    kinda exec -t paper-a h1 -- bash",
+        f"reuse    pytest --kinda-reuse {options} -k test_2 test_x.py",
+        "remove   kinda clean paper-a",
+    ]
+
+
+def left_by_a_crash(state: Path) -> Path:
+    """What a build leaves that was killed with its keeper, an hour ago."""
+    directory = state / "pytest-kinda" / "testbeds" / "dead01"
+    directory.mkdir(parents=True)
+    writer = JournalWriter(directory)
+    writer.append([{"meta": {"testbed": "dead01"}}, {"note": {"topology": "old"}}])
+    writer.close()
+    os.utime(directory, (time.time() - 3600,) * 2)
+    return directory
+
+
+def test_the_next_run_offers_to_remove_what_a_crash_left(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    left = left_by_a_crash(tmp_path / "state")
+    suite.write(test_x=TWO, test_z="def test_without_a_topology(): pass\n")
+    offer = "*a crash has left testbed dead01 (old): --kinda-clean or `kinda clean dead01` removes*"
+    suite.run("test_x.py").stdout.fnmatch_lines([offer])
+    suite.run("test_z.py").stdout.no_fnmatch_line(offer)
+    assert left.exists()
+    result = suite.run("test_x.py", "--kinda-clean")
+    result.stdout.no_fnmatch_line(offer)
+    result.stdout.fnmatch_lines(["*dead01 (old), left by a crash: removed*"])
+    assert not left.exists()

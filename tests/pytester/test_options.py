@@ -31,6 +31,7 @@ def test_the_command_line_wins_over_the_ini_file(pytester: pytest.Pytester) -> N
     ("ini", "arguments", "found"),
     [
         ("kinda_engine = docker", [], "kinda_engine: found 'docker'; expected one of kathara, dir"),
+        ("", ["--kinda-attach=a", "--kinda-kubeconfig=f"], "*both name a testbed: give one"),
         ("", ["--kinda-pool=10.9.0.1/16"], "--kinda-pool: found '10.9.0.1/16'"),
     ],
 )

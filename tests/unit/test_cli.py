@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,7 @@ def standing(tmp_path: Path, name: str, topology: str, *nodes: str) -> None:
             {"topology": topology, "nodes": [{"name": node} for node in nodes], "links": links}
         )
     )
+    os.utime(directory, (time.time() - 3600,) * 2)
 
 
 def test_plan_of_a_file_as_json(tmp_path: Path) -> None:
