@@ -65,18 +65,20 @@ def kubectl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("testbed", required=False, shell_complete=offers.complete_testbed)
+@click.option("--measure", is_flag=True, help="Measure rate, delay, loss, MTU and path as well.")
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, testbed: str | None, as_json: bool) -> None:
+def verify(ctx: click.Context, testbed: str | None, measure: bool, as_json: bool) -> None:
     """Measure whether all nodes and pods reach each other, and whether anything leaks.
 
-    Ends with status 1 if something is wrong.
+    With --measure also what every link does to packets, beside what was declared: some seconds
+    for each declared rate. Ends with status 1 if something is wrong.
     """
     from pytest_kinda.testbed import Testbed
 
     known = offers.chosen(testbed or ctx.obj)
     opened = Testbed.open(known.directory)
-    answer = opened.verify()
+    answer = opened.verify(measure=measure)
     if as_json:
         print_json(answer)
     else:

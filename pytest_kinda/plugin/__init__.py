@@ -18,6 +18,7 @@ from pytest_kinda.plugin import (
     evidence,
     hookspecs,
     interaction,
+    load,
     marks,
     options,
     reporting,
@@ -122,8 +123,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
         testbeds = item.config.stash[TESTBEDS]
         if report.failed:
             testbeds.saw_failure(want)
+        load.told(item, report, testbeds)
         evidence.after(item, report, testbeds, want)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Watch the machine: what a test measures is worth what the machine had time for."""
+    if marks.want_of(item) is None:
+        return (yield)
+    with load.watched(item):
+        return (yield)
 
 
 def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: Any) -> None:

@@ -39,6 +39,7 @@ class Options:
     keep: bool = False
     keep_on_failure: bool = False
     reuse: bool = False
+    verify: bool = False
     plan_only: bool = False
     artifacts: Path = Path(".kinda")
     artifacts_when: str = "failure"
@@ -87,6 +88,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="before the first build remove this user's testbeds that a crash has left",
+    )
+    group.addoption(
+        "--kinda-verify",
+        action="store_true",
+        default=None,
+        help="measure after each build whether the network is what was declared, and report it",
     )
     group.addoption(
         "--kinda-plan-only",
@@ -153,6 +160,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
     parser.addini("kinda_keep_on_failure", "as --kinda-keep-on-failure", type="bool", default=False)
     parser.addini("kinda_reuse", "as --kinda-reuse", type="bool", default=False)
+    parser.addini("kinda_verify", "as --kinda-verify", type="bool", default=False)
     parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
     parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
     parser.addini("kinda_pool", "as --kinda-pool: an IPv4 network", default="")
@@ -212,6 +220,7 @@ def read(config: pytest.Config) -> Options:
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
         reuse=_flag(config, "kinda_reuse"),
+        verify=_flag(config, "kinda_verify"),
         plan_only=config.getoption("kinda_plan_only"),
     )
 

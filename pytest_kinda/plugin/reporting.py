@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_kinda.plugin.options import Options
     from pytest_kinda.plugin.testbeds import Account, Testbeds
 
+MOST_LOADED = 5
+"""Tests named at the end of which the machine was too busy; each one's report has its own."""
+
 
 def _version(distribution: str) -> str:
     try:
@@ -113,6 +116,16 @@ def summary(reporter: Any, account: Account, root: Path) -> None:
             )
             for step, seconds in sorted(one.steps, key=lambda pair: -pair[1]):
                 reporter.write_line(f"  {seconds:8.2f} s  {step}")
+    for verified in account.verified:
+        how = "as declared" if verified.well else "NOT as declared"
+        reporter.section(f"kinda: {verified.topology} is {how}")
+        reporter.write_line(verified.table)
+    if account.loaded:
+        reporter.section("kinda: the machine was too busy to be faithful")
+        for loaded in account.loaded[:MOST_LOADED]:
+            reporter.write_line(f"{loaded.test}: {loaded.why}")
+        if len(account.loaded) > MOST_LOADED:
+            reporter.write_line(f"and {len(account.loaded) - MOST_LOADED} more tests")
     if account.left:
         reporter.section("kinda: what failed tests left")
         for left in account.left:

@@ -49,12 +49,31 @@ class Left:
 
 
 @dataclass
+class Verified:
+    """What ``--kinda-verify`` measured of one testbed."""
+
+    topology: str
+    table: str
+    well: bool
+
+
+@dataclass
+class Loaded:
+    """A test within which the machine was too busy to be faithful."""
+
+    test: str
+    why: str
+
+
+@dataclass
 class Account:
     """What the end of the session tells; plain data, so that an xdist worker can send it."""
 
     timings: list[Timing] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    verified: list[Verified] = field(default_factory=list)
+    loaded: list[Loaded] = field(default_factory=list)
 
     def data(self) -> dict[str, Any]:
         """The account as data that xdist can carry."""
@@ -67,6 +86,8 @@ class Account:
             self.timings.append(Timing(**{**one, "steps": steps}))
         self.kept += [Kept(**one) for one in data["kept"]]
         self.left += [Left(**one) for one in data["left"]]
+        self.verified += [Verified(**one) for one in data["verified"]]
+        self.loaded += [Loaded(**one) for one in data["loaded"]]
 
 
 class Timed:
@@ -190,6 +211,8 @@ class Testbeds:
                     options=want.plan_options(self.options.plan),
                     progress=Timed(progress, timing),
                 )
+            if self.options.verify and hasattr(testbed, "verify"):
+                self._verify(want, testbed, timing)
         except KindaError as error:
             step = error.step if isinstance(error, BuildError) else "plan"
             cause = error.cause if isinstance(error, BuildError) else error.message
@@ -220,6 +243,33 @@ class Testbeds:
                     left = (error.message,) if known.directory.exists() else ()
                 state = f"could not remove {'; '.join(left)}" if left else "removed"
                 progress.info(f"{known.id} ({known.topology}), left by a crash: {state}")
+
+    def _verify(self, want: Want, testbed: Any, timing: Timing) -> None:
+        """Measure what has been built. Raises BuildError where it is not what was declared."""
+        from pytest_kinda.plugin import reporting
+
+        begun = time.monotonic()
+        with reporting.progress(self.config, f"kinda {want.topology.name}") as shown:
+            progress = Timed(shown, timing)
+            progress.start("verify")
+            try:
+                found = testbed.verify(measure=True)
+                table, well = str(found), bool(found)
+            except KindaError as error:
+                table, well = error.message, False
+            if well:
+                progress.done("verify", time.monotonic() - begun)
+            else:
+                progress.failed("verify", "not what was declared")
+        self.account.verified.append(Verified(want.topology.name, table, well))
+        if not well:
+            self.saw_failure(want)
+            self._end(want, testbed, timing)
+            raise BuildError(
+                "verify",
+                f"what was built is not what was declared\n{table}",
+                remedy="without --kinda-verify the tests run on it all the same",
+            )
 
     def _end(self, want: Want, testbed: Any, timing: Timing) -> None:
         from pytest_kinda.plugin import reporting

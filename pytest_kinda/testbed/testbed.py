@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
+from pytest_kinda.testbed.fidelity import Fidelity, fidelity_of
 from pytest_kinda.testbed.flapping import flap
 from pytest_kinda.testbed.inventory import Inventory
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
@@ -242,9 +244,27 @@ class Testbed(Inventory):
         """What the leak guards have counted since the testbed was built."""
         return read_leaks(self.kubernetes_nodes)
 
-    def verify(self, *, wait: float = 1.0) -> Verification:
-        """Send packets everywhere and read the leak guards; truthy when all is as declared."""
-        return verify(self.plan, self.nodes, wait=wait)
+    def verify(self, *, wait: float = 1.0, measure: bool = False) -> Verification:
+        """Send packets everywhere and read the leak guards; truthy when all is as declared.
+
+        With ``measure`` rate, delay, loss and MTU of every link are measured as well, and the ways
+        that packets take (see ``fidelity``): seconds for each declared rate. Raises HostError.
+        """
+        found = verify(self.plan, self.nodes, wait=wait)
+        return replace(found, fidelity=self.fidelity()) if measure else found
+
+    def fidelity(self) -> Fidelity:
+        """Measure what was declared on what is there; truthy when they agree, its text a table.
+
+        Each direction of a link: its rate, saturated for 2 s, within 3 % in bytes of frames; its
+        delay within 0.2 ms and 2 %; its loss within the binomial 99 % interval; its MTU exactly.
+        Then the way between all nodes whose routes are planned. What is found wrong is measured
+        twice. Faults in force are measured like everything else. Raises HostError. Example::
+
+            found = kinda.fidelity()
+            assert found, str(found)
+        """
+        return fidelity_of(self)
 
     def evidence(self, folder: str | Path, *, limit: float = 30.0) -> tuple[Piece, ...]:
         """Write what the testbed looks like now to files in a folder; which, and what is missing.

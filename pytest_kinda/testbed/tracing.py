@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_kinda.testbed.layers import Packet
@@ -65,14 +65,28 @@ class Trace:
         return "\n".join([*lines, "arrived" if self.arrived else "did not come back"])
 
 
-def trace_of(packets: Iterable[Packet], macs: Mapping[str, str], *, arrived: bool) -> Trace:
-    """The trace of the first echo request with our pattern among packets seen everywhere.
+def is_ours(packet: Packet) -> bool:
+    """Whether it is the first echo request of a ping with our pattern."""
+    echo = packet.icmp
+    if echo is None or (echo.type, echo.sequence) not in ((8, 1), (128, 1)):
+        return False
+    return bytes.fromhex(PATTERN) in packet.data
+
+
+def trace_of(
+    packets: Iterable[Packet],
+    macs: Mapping[str, str],
+    *,
+    arrived: bool,
+    ours: Callable[[Packet], bool] = is_ours,
+) -> Trace:
+    """The trace of the packet that ``ours`` tells, among packets seen everywhere.
 
     ``macs`` are the MAC addresses of ``node:interface``: on a hub a frame reaches every member,
     and one for another MAC was only overheard. An interface that is not in it (a switch's port)
     takes all.
     """
-    wanted = [one for one in packets if _is_ours(one)]
+    wanted = [one for one in packets if ours(one)]
     seen = []
     for packet in sorted(wanted, key=lambda one: one.time):
         mac = macs.get(packet.interface)
@@ -84,10 +98,3 @@ def trace_of(packets: Iterable[Packet], macs: Mapping[str, str], *, arrived: boo
         tunnelled = packet.gre is not None
         seen.append(Sighting(packet.time, node, interface, packet.direction, tunnelled))
     return Trace(tuple(seen), arrived)
-
-
-def _is_ours(packet: Packet) -> bool:
-    echo = packet.icmp
-    if echo is None or (echo.type, echo.sequence) not in ((8, 1), (128, 1)):
-        return False
-    return bytes.fromhex(PATTERN) in packet.data

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pytest_kinda.plan.tunnels import tunnel_address
 from pytest_kinda.plan.values import NodePlan, Plan
+from pytest_kinda.testbed.fidelity import Fidelity
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
 from pytest_kinda.testbed.reachability import Reachability, ping_all, reachability
@@ -21,13 +22,15 @@ _CONNECT = 'timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2"'
 class Verification:
     """What ``verify`` found. Truthy when all is as declared; its text is a table.
 
-    ``services`` says of each (node, "address:port") whether a TCP connection was accepted.
+    ``services`` says of each (node, "address:port") whether a TCP connection was accepted;
+    ``fidelity`` is there when links were measured.
     """
 
     nodes: Reachability
     pods: Reachability
     services: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     leaks: Leaks = field(default_factory=lambda: Leaks(()))
+    fidelity: Fidelity | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -41,6 +44,8 @@ class Verification:
         ]
         if self.leaks:
             found.append(f"{self.leaks.packets} packets crossed Docker's network instead")
+        if self.fidelity is not None:
+            found += self.fidelity.problems
         return tuple(found)
 
     def __bool__(self) -> bool:
@@ -55,6 +60,8 @@ class Verification:
             parts += ["", f"TCP to ClusterIP services: {well} of {len(self.services)}"]
         if self.leaks.nodes:
             parts += ["", str(self.leaks)]
+        if self.fidelity is not None:
+            parts += ["", "declared and measured", str(self.fidelity)]
         parts += ["", *(f"PROBLEM: {one}" for one in self.problems)]
         return "\n".join(parts).rstrip()
 

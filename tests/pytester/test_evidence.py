@@ -182,3 +182,59 @@ def test_a_shell_finds_the_testbed(
     result = suite.pytester.runpytest_subprocess(*QUICK, "-s", "--kinda-shell-on-error")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["shell on paper-a", "evidence a"])
+
+
+VERIFY = """
+class Found:
+    problems = ("rate of h1--h2",)
+    def __init__(self, well): self.well = well
+    def __bool__(self): return self.well
+    def __str__(self): return "rate h1--h2 as measured"
+
+def verify(self, *, measure):
+    assert measure
+    self.log("verify")
+    return Found(self.name == "a")
+
+Paper.verify = verify
+"""
+
+
+def test_each_build_is_verified_and_the_table_is_in_the_report(suite: Suite) -> None:
+    suite.pytester.makeconftest(CONFTEST + VERIFY)
+    suite.write(test_x=TESTS.replace("assert 1 == 2", "pass"))
+    result = suite.run("--kinda-verify")
+    result.assert_outcomes(passed=2)
+    assert suite.log.count("verify a") == 1
+    result.stdout.fnmatch_lines(["*kinda: a is as declared*", "rate h1--h2 as measured"])
+
+
+def test_a_build_that_is_not_what_was_declared_is_broken(suite: Suite) -> None:
+    suite.pytester.makeconftest(CONFTEST + VERIFY)
+    suite.write(test_x=TESTS.replace("A", "B"))
+    result = suite.run("--kinda-verify")
+    result.assert_outcomes(errors=1, skipped=1)
+    assert suite.log == ["build b", "verify b", "close b"]
+    result.stdout.fnmatch_lines(
+        ["*step: verify*", "*not what was declared*", "*kinda: b is NOT as declared*"]
+    )
+
+
+def test_a_machine_that_is_too_busy_is_told(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytest_kinda.testbed import load
+
+    loads = iter([load.Load(2.0), load.Load(3.0, saturated_seconds=2.5)])
+    monkeypatch.setattr(load.LoadWatch, "load", property(lambda self: next(loads)))
+    suite.write(test_x=TESTS)
+    result = suite.run("--junitxml=out.xml")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*kinda machine*",
+            "too busy to be faithful: no processor was free for 2.5 of 3.0 s",
+            "*kinda: the machine was too busy to be faithful*",
+            "test_x.py::test_wrong*: no processor was free for 2.5 of 3.0 s",
+        ]
+    )
+    junit = (suite.pytester.path / "out.xml").read_text()
+    assert junit.count('name="kinda_load" value="no processor was free') == 1

@@ -1,0 +1,67 @@
+"""The ways that packets really take between all nodes at once, beside those that are planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pytest_kinda.testbed.layers import Packet
+from pytest_kinda.testbed.nodes import NodeHandle, addresses_of
+from pytest_kinda.testbed.reachability import ping_all
+from pytest_kinda.testbed.tracing import trace_of
+
+if TYPE_CHECKING:
+    from pytest_kinda.testbed.testbed import Testbed
+
+Pair = tuple[str, str]
+
+
+def ways_taken(testbed: Testbed, *, wait: float = 1.0) -> dict[Pair, tuple[str, ...]]:
+    """The nodes that a packet from each node to each other really crossed, switches left out.
+
+    One ping a pair is sent while every interface is captured. A node without ping or without an
+    address is in no pair; a pair whose packet was seen nowhere has an empty way. Raises
+    CommandError, HostError.
+    """
+    nodes = [node for node in testbed.nodes if addresses_of(node.planned)]
+    with (
+        testbed.capture(filter="icmp or icmp6 or vlan", allow_drops=True) as capture,
+        ThreadPoolExecutor(min(16, max(1, len(nodes))), thread_name_prefix="ways") as pool,
+    ):
+        answers = pool.map(lambda node: _ping_others(node, nodes, wait), nodes)
+        able = [node for node, well in zip(nodes, answers, strict=True) if well]
+    macs = {str(end): end.mac for node in nodes for end in node.interfaces}
+    return sort_ways(capture.packets, able, nodes, macs)
+
+
+def _ping_others(node: NodeHandle, nodes: Sequence[NodeHandle], wait: float) -> bool:
+    others = [other.endpoint for other in nodes if other is not node]
+    return ping_all(node, others, source=node.endpoint, wait=wait) is not None
+
+
+def sort_ways(
+    packets: Iterable[Packet],
+    sources: Iterable[NodeHandle],
+    nodes: Iterable[NodeHandle],
+    macs: Mapping[str, str],
+) -> dict[Pair, tuple[str, ...]]:
+    """The way of each pair by the echo requests among packets seen everywhere."""
+    requests: dict[Pair, list[Packet]] = {}
+    for packet in packets:
+        head, echo = packet.ip, packet.icmp
+        if head and echo and not packet.gre and (echo.type, echo.sequence) in ((8, 1), (128, 1)):
+            requests.setdefault((head.source, head.destination), []).append(packet)
+    addressed = {node.name: node.endpoint for node in nodes}
+    found: dict[Pair, tuple[str, ...]] = {}
+    for source in sources:
+        for name, endpoint in addressed.items():
+            if name == source.name:
+                continue
+            seen = requests.get((source.endpoint, endpoint), [])
+            trace = trace_of(seen, macs, arrived=True, ours=lambda packet: True)
+            way = [one for one in trace.nodes if one in addressed]
+            found[source.name, name] = tuple(
+                one for at, one in enumerate(way) if not at or way[at - 1] != one
+            )
+    return found

@@ -1,0 +1,55 @@
+"""What was declared is what is measured, and what differs is found."""
+
+import pytest
+
+from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT
+
+
+@pytest.mark.topology(PAIR, PAIR_DIRECT)
+def test_what_is_declared_is_what_is_measured(kinda):
+    found = kinda.verify(measure=True)
+    assert found, str(found)
+    rows = {(row.what, row.where): row for row in found.fidelity.rows}
+    assert len(rows) == 4 * 3 + 2 + 1
+    assert rows["rate", "r1--h2 h2->r1"].expected == "50mbit"
+    assert rows["path", "all nodes"].measured == "6 of 6 pairs"
+    assert "delay of 4, loss of 4, mtu of 4 directions" in str(found)
+
+
+@pytest.mark.topology(PAIR, PAIR_DIRECT)
+def test_what_differs_is_found(kinda):
+    host = kinda.node("h1")
+    name = host.interfaces[0].name
+    host.exec("ip", "link", "set", name, "mtu", "1400")
+    try:
+        with kinda.link("r1", "h2").impair(rate="20mbit", direction="r1->h2"):
+            found = kinda.fidelity()
+    finally:
+        host.exec("ip", "link", "set", name, "mtu", "1500")
+    wrong = {(row.what, row.where) for row in found.rows if row.well is False}
+    # Kathara's bridge passes no frame that is too long for a port, a bare cable does.
+    wrong.discard(("mtu", "h1--r1 r1->h1"))
+    assert wrong == {("rate", "r1--h2 r1->h2"), ("mtu", "h1--r1 h1->r1")}, str(found)
+    assert any("20 Mbit/s" in problem or "19.9" in problem for problem in found.problems)
+
+
+@pytest.mark.topology(PAIR, PAIR_DIRECT)
+def test_a_cut_link_lets_nothing_through(kinda):
+    with kinda.link("h1", "r1").down():
+        found = kinda.fidelity()
+    assert not found
+    assert any(row.well is not True and row.where.startswith("h1--r1") for row in found.rows), str(
+        found
+    )
+    assert all(row.well for row in found.rows if row.where.startswith("r1--h2")), str(found)
+
+
+@pytest.mark.topology(LAN, LAN_DIRECT)
+def test_links_to_a_hub_are_measured(kinda):
+    found = kinda.fidelity()
+    assert found, str(found)
+    assert {row.where for row in found.rows if row.what == "mtu"} == {
+        "h1--lan h1->h2",
+        "h2--lan h2->h1",
+        "h3--lan h3->h1",
+    }
