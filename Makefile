@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 SETUP ?=
 PYTEST ?=
 
-.PHONY: help venv setup doctor demo lint format test test-unit test-integration test-slow test-all clean
+.PHONY: help venv setup doctor demo lint format test test-unit test-integration test-slow test-kill test-all clean
 
 help:
 	@echo "make demo      prepare the machine and run the example experiment"
 	@echo "make test      prepare the machine and run the suite"
 	@echo "make test-all  the slow tests as well"
+	@echo "make test-kill kill builds and removals at every step of the journal (half an hour)"
 	@echo "make setup     prepare the machine only (SETUP=--offline, --official or --install)"
 	@echo "make doctor    say what this machine has and lacks"
 	@echo "make lint      ruff, mypy, import-linter"
@@ -53,6 +54,10 @@ test-integration: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow tests $(PYTEST)
+
+# Every point of a triangle's build, too; `make test-slow` takes a sample of those.
+test-kill: setup
+	KINDA_TEST_KILL=every $(BIN)/python -m pytest -m slow tests/integration/build $(PYTEST)
 
 test-all: test test-slow
 

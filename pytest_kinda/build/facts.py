@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from pytest_kinda.build.engine_api import docker_request
+from pytest_kinda.errors import HostError
 from pytest_kinda.host.facts import host_facts
 from pytest_kinda.plan.values import HostFacts
+
+_RIGHTS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 
 def facts() -> HostFacts:
     """The facts of this machine: its kernel's drivers, and every IPv4 network in use.
 
-    Raises HostError where the Docker Engine does not answer.
+    Raises HostError where the Docker Engine does not answer, or a right that a build needs is
+    missing.
     """
+    if missing := missing_rights(Path("/proc/self/status").read_text()):
+        raise HostError(
+            f"network namespaces and links need {' and '.join(missing)}, which this process "
+            f"(user {os.geteuid()}) does not have",
+            remedy='run it as root: sudo env "PATH=$PATH" pytest ...',
+        )
     found = dict(host_facts())
     found["networks"] = {
         **found.get("networks", {}),
@@ -21,6 +33,18 @@ def facts() -> HostFacts:
     }
     known = {name: found[name] for name in HostFacts.__dataclass_fields__ if name in found}
     return HostFacts(**known)
+
+
+def missing_rights(status: str) -> list[str]:
+    """Which of the capabilities that a build needs are not effective in ``/proc/PID/status``.
+
+    >>> missing_rights("CapEff:\\t0000000000001000\\n")
+    ['CAP_SYS_ADMIN']
+    """
+    effective = next(
+        (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), -1
+    )
+    return [name for name, bit in _RIGHTS.items() if not effective >> bit & 1]
 
 
 def docker_networks(listing: list[dict[str, Any]]) -> dict[str, str]:

@@ -174,12 +174,12 @@ class _Undoing:
             return
         for bridge in sorted(self.bridges):
             if Path("/sys/class/net", bridge).exists():
-                _run(["ip", "link", "delete", bridge])
+                _delete_bridge(bridge)
                 self.report(f"removed bridge {bridge}")
         for tables in ("iptables", "ip6tables"):
             if shutil.which(tables):
                 for rule in forward_rules(_run([tables, "-w", "-S", "FORWARD"]), self.bridges):
-                    _run([tables, "-w", "-D", *rule])
+                    _delete_rule(tables, rule)
                     self.report(f"removed a FORWARD rule of {rule[2]} ({tables})")
 
     def _remove_tunnels(self) -> None:
@@ -225,6 +225,24 @@ def stands(entry: Entry) -> bool:
         except GoneError:
             continue
     return not places
+
+
+def _delete_bridge(name: str) -> None:
+    """Delete a bridge; the plugin may do so at the same moment, for a client that died."""
+    try:
+        _run(["ip", "link", "delete", name])
+    except HostError:
+        if Path("/sys/class/net", name).exists():
+            raise
+
+
+def _delete_rule(tables: str, rule: Sequence[str]) -> None:
+    """Delete a rule; the plugin may do so at the same moment, for a client that died."""
+    try:
+        _run([tables, "-w", "-D", *rule])
+    except HostError:
+        if _run([tables, "-w", "-S", "FORWARD"]).count(" ".join(rule)):
+            raise
 
 
 def _deleted(path: str) -> str:

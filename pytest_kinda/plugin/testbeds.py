@@ -221,11 +221,12 @@ class Testbeds:
             text = f"testbed {want.topology.name} is broken\n  step: {step}\n  cause: {cause}"
             if error.remedy:
                 text += f"\n  remedy: {error.remedy}"
-            pytest.fail(text, pytrace=False)
+        else:
+            return testbed
         finally:
             timing.build = time.monotonic() - begun
             self.account.timings.append(timing)
-        return testbed
+        pytest.fail(text, pytrace=False)  # here, so that the cause is told once
 
     def _clean(self) -> None:
         """With ``--kinda-clean``, once: remove what crashes have left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -37,7 +38,8 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
     findings = [
         Finding("Python", "ok", version)
         if sys.version_info >= (3, 10)
-        else Finding("Python", "missing", version, "Python 3.10 or newer")
+        else Finding("Python", "missing", version, "Python 3.10 or newer"),
+        platform_finding(platform.system(), platform.machine(), platform.release(), _engine()),
     ]
     for step in steps or ():
         try:
@@ -54,6 +56,48 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
         else:
             findings.append(Finding(step.name, "ok", found.text))
     return findings
+
+
+TESTED = "tested: Linux on x86-64 with Docker Engine"
+
+
+def platform_finding(system: str, machine: str, release: str, engine: str) -> Finding:
+    """Whether this project is tested on a machine like this.
+
+    ``engine`` is what the container engine calls itself and its operating system.
+
+    >>> platform_finding("Linux", "x86_64", "6.1.0", "Docker Engine, Debian").state
+    'ok'
+    """
+    untested = []
+    if machine not in ("x86_64", "AMD64"):
+        untested.append(machine)
+    if "microsoft" in release.lower():
+        untested.append("WSL2")
+    for name in ("Podman", "Docker Desktop"):
+        if name.lower() in engine.lower():
+            untested.append(name)
+    found = f"{system} {release} on {machine}" + (f", {engine}" if engine else "")
+    if system != "Linux":
+        return Finding("platform", "missing", found, f"a Linux machine ({TESTED})")
+    if untested:
+        remedy = f"not tested on {' and '.join(untested)}; it may work ({TESTED})"
+        return Finding("platform", "warning", found, remedy)
+    return Finding("platform", "ok", found)
+
+
+def _engine() -> str:
+    """What the engine calls itself; empty where it does not answer, which has its own finding."""
+    from pytest_kinda.setup import engine
+
+    try:
+        version = engine.ask("/version") or {}
+        names = [str(one.get("Name", "")) for one in version.get("Components") or ()]
+        running = str((engine.ask("/info") or {}).get("OperatingSystem", ""))
+    except (OSError, SetupError):
+        return ""
+    first = "Podman Engine" if any("podman" in one.lower() for one in names) else "Docker Engine"
+    return ", ".join(one for one in (first, running) if one)
 
 
 def missing(findings: Sequence[Finding]) -> bool:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_kinda.errors import KindaError
+from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.testbed.left import faults_left
 from pytest_kinda.testbed.testbed import Testbed
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_kinda.build.progress import Progress
     from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
+
+_STEP = "attach"
 
 
 def attach(topology: Topology, options: PlanOptions, progress: Progress) -> Testbed | None:
@@ -55,7 +57,7 @@ def attach_to(
 ) -> Testbed:
     """The standing testbed named by its id, topology or directory, or by its kubeconfig.
 
-    Nothing is built instead: raises KindaError where it is not there, is another topology, is
+    Nothing is built instead: raises BuildError where it is not there, is another topology, is
     damaged, or is in use.
     """
     from pytest_kinda.build.catalogue import testbeds
@@ -73,13 +75,14 @@ def attach_to(
     if len(found) != 1:
         listed = ", ".join(f"{one.id} ({one.topology})" for one in mine) or "none"
         many = "several testbeds" if found else "no testbed of this user"
-        raise KindaError(
-            f"{many} could be {named}; there are {listed}", remedy="kinda ls, then its id"
+        raise BuildError(
+            _STEP, f"{many} could be {named}; there are {listed}", remedy="kinda ls, then its id"
         )
     (known,) = found
     if known.topology != topology.name:
-        raise KindaError(
-            f"testbed {known.id} is of topology {known.topology}; the test wants {topology.name}"
+        raise BuildError(
+            _STEP,
+            f"testbed {known.id} is of topology {known.topology}; the test wants {topology.name}",
         )
     reason = _unfit(known, signature(topology, options))
     if not reason:
@@ -88,7 +91,7 @@ def attach_to(
         if not reason:
             progress.info(f"attached to testbed {known.id}")
             return testbed
-    raise KindaError(f"testbed {known.id} is {reason}; it is left alone")
+    raise BuildError(_STEP, f"testbed {known.id} is {reason}; it is left alone")
 
 
 def _unfit(known: Known, wanted: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_kinda import Topology
 from pytest_kinda.build.progress import Silent
-from pytest_kinda.errors import KindaError
+from pytest_kinda.errors import BuildError
 from pytest_kinda.plan import PlanOptions
 from pytest_kinda.testbed.reuse import attach_to
 from tests.support.topologies import LAN, PAIR
@@ -222,9 +222,9 @@ def test_what_cannot_be_attached_to_is_refused_and_left_alone(
         which: str, topology: Topology = PAIR, pool: str = "10.9.0.0/16", **more: str
     ) -> str:
         options = PlanOptions(engine="direct", pool=pool)
-        with pytest.raises(KindaError) as told:
+        with pytest.raises(BuildError) as told:
             attach_to(topology, options, Silent(), which=which, **more)
-        return told.value.message
+        return told.value.cause
 
     assert refusal("nothing") == (
         f"no testbed of this user could be 'nothing'; there are {testbed} (pair)"

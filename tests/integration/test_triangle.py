@@ -1,7 +1,10 @@
 """The main job on a real cluster: pods of two workers talk through two Kathara routers."""
 
 import json
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -348,3 +351,35 @@ def test_the_configured_client_is_the_kubernetes_packages_own(kinda):
     nodes = client.CoreV1Api(kinda.cluster.client).list_node().items
     assert {one.metadata.name for one in nodes} == {"c1", "w1", "w2"}
     assert json.dumps(sorted(one.metadata.name for one in nodes)) == '["c1", "w1", "w2"]'
+
+
+def test_another_process_attaches_within_two_seconds(kinda):
+    """By its kubeconfig alone; whether it is healthy is asked by packets between all nodes."""
+    assert kinda.kubeconfig is not None
+    assert kinda.kubeconfig.stat().st_mode & 0o777 == 0o600
+    options = kinda.plan.options
+    code = (
+        "import sys, time\n"
+        "from tests.support.topologies import TRIANGLE\n"
+        "from pytest_kinda.build.progress import Silent\n"
+        "from pytest_kinda.plan import PlanOptions\n"
+        "from pytest_kinda.testbed.reuse import attach_to\n"
+        f"options = PlanOptions(engine={options.engine!r}, tunnel={options.tunnel!r})\n"
+        "begun = time.monotonic()\n"
+        "found = attach_to(TRIANGLE, options, Silent(), which='', kubeconfig=sys.argv[1])\n"
+        "print(found.id, time.monotonic() - begun)\n"
+        "found.leave()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(kinda.kubeconfig)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    identity, seconds = done.stdout.split()
+    print(f"attached in {float(seconds):.2f} s")
+    assert identity == kinda.id
+    assert float(seconds) < 2

@@ -33,6 +33,7 @@ def test_3(kinda): pass
     )
     result = suite.run("-rs")
     result.assert_outcomes(errors=1, skipped=1, passed=1)
+    result.stdout.no_fnmatch_line("*During handling of the above*")
     result.stdout.fnmatch_lines(
         [
             "*testbed bad is broken*",

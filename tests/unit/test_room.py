@@ -34,7 +34,7 @@ def star(workers: int) -> Topology:
         (Room(memory=10**9), "memory: 4 Kubernetes nodes and 1 devices take about 1.0 GB", "fewer"),
         (Room(disk=10**8, docker_directory="/d"), "/d has 100 MB free", "file system of /d"),
         (Room(state_disk=10**6, state_directory="/s"), "/s has 1 MB free", "XDG_STATE_HOME"),
-        (Room(inotify=20), "take about 56 instances, 20 are left", "kinda setup --only limits"),
+        (Room(inotify=20), "take about 72 instances, 20 are left", "kinda setup --only limits"),
     ],
 )
 def test_what_is_lacking_is_named_with_what_to_do(has: Room, text: str, remedy: str) -> None:

@@ -198,13 +198,13 @@ def test_the_doctor_names_each_state_and_its_remedy() -> None:
             Has("node image", Found(False, "is missing", "kinda setup")),
         ]
     )
-    assert [finding.state for finding in findings] == ["ok", "ok", "warning", "missing"]
+    assert [finding.state for finding in findings] == ["ok", "ok", "ok", "warning", "missing"]
     assert doctor.missing(findings)
-    assert not doctor.missing(findings[:3])
+    assert not doctor.missing(findings[:4])
     text = doctor.as_text(findings)
     assert "missing  node image  is missing\n" in text
     assert "-> kinda setup --official replaces it" in text
-    assert json.loads(doctor.as_json(findings))[3] == {
+    assert json.loads(doctor.as_json(findings))[4] == {
         "name": "node image",
         "state": "missing",
         "found": "is missing",
@@ -247,3 +247,26 @@ def test_a_command_line_that_contradicts_itself_ends_with_2(
 ) -> None:
     assert main(["--official", "--offline"]) == 2
     assert "exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("machine", "release", "engine", "untested"),
+    [
+        ("x86_64", "6.1.0", "Docker Engine, Debian GNU/Linux 12", ""),
+        ("aarch64", "6.1.0", "Docker Engine", "not tested on aarch64"),
+        ("x86_64", "5.15.1-microsoft-standard-WSL2", "Docker Engine", "not tested on WSL2"),
+        ("x86_64", "6.1.0", "Podman Engine, Fedora", "not tested on Podman"),
+        ("aarch64", "6.1.0", "Docker Engine, Docker Desktop", "aarch64 and Docker Desktop"),
+    ],
+)
+def test_doctor_says_where_this_is_not_tested(
+    machine: str, release: str, engine: str, untested: str
+) -> None:
+    finding = doctor.platform_finding("Linux", machine, release, engine)
+    assert finding.state == ("warning" if untested else "ok")
+    assert untested in finding.remedy
+
+
+def test_doctor_wants_linux() -> None:
+    finding = doctor.platform_finding("Darwin", "arm64", "24.0", "")
+    assert (finding.state, doctor.missing([finding])) == ("missing", True)

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_kinda.build.kathara import lab_hash
 from pytest_kinda.build.labels import bridge_name
-from pytest_kinda.build.undo import forward_rules, main, stands, undo_testbed
+from pytest_kinda.build.undo import _delete_bridge, forward_rules, main, stands, undo_testbed
 from pytest_kinda.host.journal import JournalWriter
 from pytest_kinda.host.namespaces import start_time
 
@@ -99,3 +99,9 @@ def test_the_undo_program_starts_without_what_it_may_not_need() -> None:
     code = "import sys, pytest_kinda.build.undo; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pyroute2", "networkx", "docker"} & set(done.stdout.split())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_bridge_that_goes_at_the_same_moment_is_no_error() -> None:
+    # The plugin removes it between our look and our removal: found by killing a removal.
+    _delete_bridge("kt-never000000")

@@ -163,3 +163,24 @@ def test_a_disk_that_fills_while_journalling_stops_what_is_made_and_no_removal(
     assert catalogue.clean(testbed_id, lambda line: None) == ()
     assert bearing(testbed_id) == []
     assert standing_in(small_disk) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("taken", "named"), [("net_admin", "CAP_NET_ADMIN"), ("sys_admin", "CAP_SYS_ADMIN")]
+)
+def test_without_a_right_that_it_needs_a_build_says_which(
+    testbed_id: str, state_home: Path, taken: str, named: str
+) -> None:
+    argv = [sys.executable, "-m", "tests.support.builds", "PAIR", testbed_id, "direct"]
+    done = subprocess.run(
+        ["setpriv", "--bounding-set", f"-{taken}", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[3],
+        timeout=60,
+    )
+    assert f"network namespaces and links need {named}, which" in done.stderr
+    assert "remedy: run it as root" in done.stderr
+    assert standing_in(state_home) == []

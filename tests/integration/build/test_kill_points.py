@@ -19,6 +19,8 @@ from tests.support.machine import Snapshot
 
 pytestmark = pytest.mark.slow
 
+EVERY = os.environ.get("KINDA_TEST_KILL") == "every"
+"""Whether no point is left out (``make test-kill``)."""
 SEED = int(os.environ.get("KINDA_TEST_SEED", "8"))
 POINTS = 8
 _LINES = 45  # of the journal of a triangle that is complete, about
@@ -27,7 +29,9 @@ _UNDO = 15.0
 
 
 def killing_points() -> list[int]:
-    """A seeded sample: the beginning, the end, and lines between them."""
+    """A seeded sample: the beginning, the end, and lines between them; or every line."""
+    if EVERY:
+        return [*range(1, _LINES + 1), 10**6]
     inner = random.Random(SEED).sample(range(2, _LINES), POINTS - 2)
     return [1, *sorted(inner), 10**6]
 
@@ -44,14 +48,15 @@ def test_a_killed_build_is_undone_within_its_time(
     print(f"killed at line {lines}: undone within {time.monotonic() - begun:.1f} s")
 
 
+@pytest.mark.parametrize("lines", killing_points() if EVERY else [20])
 def test_a_build_killed_with_its_keeper_is_cleaned(
-    testbed_id: str, state_home: Path, same_machine: Snapshot
+    testbed_id: str, state_home: Path, same_machine: Snapshot, lines: int
 ) -> None:
     directory = state_home / "pytest-kinda" / "testbeds" / testbed_id
     with start_building("TRIANGLE", testbed_id) as process:
-        await_true(lambda: journal_lines(directory) >= 20, "the wiring in the journal")
-        os.kill(int(Journal.read(directory).meta["pid"]), signal.SIGKILL)
-        process.kill()
+        await_true(lambda: journal_lines(directory) >= 1, "the keeper")
+        keeper = int(Journal.read(directory).meta["pid"])
+        kill_at(process, directory, lines, keeper)
     assert catalogue.clean(testbed_id, lambda line: None) == ()
 
 
@@ -67,8 +72,11 @@ def test_ctrl_c_in_the_build_undoes_it(
     assert not directory.exists()
 
 
-def kill_at(process: subprocess.Popen[str], directory: Path, lines: int) -> None:
-    """SIGKILL when the journal has that many lines, or when the build is complete."""
+def kill_at(process: subprocess.Popen[str], directory: Path, lines: int, keeper: int = 0) -> None:
+    """SIGKILL when the journal has that many lines, or when the build is complete.
+
+    The ``keeper``, if it is given, is killed first.
+    """
 
     def reached() -> bool:
         if journal_lines(directory) >= lines:
@@ -79,4 +87,6 @@ def kill_at(process: subprocess.Popen[str], directory: Path, lines: int) -> None
             return False
 
     await_true(reached, f"{lines} lines in the journal", 240)
+    if keeper:
+        os.kill(keeper, signal.SIGKILL)
     process.kill()

@@ -1,0 +1,104 @@
+"""Built and removed again and again: what a testbed costs is given back each time.
+
+``KINDA_TEST_SOAK`` says how many cycles the triangle gets (5; 20 before a release).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kinda.testbed import Testbed
+from tests.support.builds import plan_of
+from tests.support.machine import Snapshot, await_same, snapshot
+
+pytestmark = pytest.mark.slow
+
+CYCLES = int(os.environ.get("KINDA_TEST_SOAK", "5"))
+DEVICE_CYCLES = 4 * CYCLES
+MEMORY = 16e6
+"""Bytes that this process may grow by after its first cycle: allocators keep what they had."""
+ENGINE_FILES = 8
+"""Descriptors that the Docker Engine may have more: it closes some of its own late."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What this process and the Docker Engine hold."""
+
+    files: int
+    threads: int
+    memory: int
+    children: int
+    engine_files: int
+
+    @classmethod
+    def now(cls) -> Usage:
+        """As it is after a collection of garbage."""
+        gc.collect()
+        status = Path("/proc/self/status").read_text()
+        resident = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        return cls(
+            len(os.listdir("/proc/self/fd")),
+            threading.active_count(),
+            int(resident.split()[1]) * 1024,
+            len(children.read_text().split()) if children.exists() else 0,
+            _engine_files(),
+        )
+
+
+def _engine_files() -> int:
+    """The descriptors of the Docker Engine; 0 where it is not seen."""
+    for entry in Path("/proc").iterdir():
+        try:
+            if (entry / "comm").read_text() == "dockerd\n":
+                return len(os.listdir(entry / "fd"))
+        except OSError:
+            continue
+    return 0
+
+
+def cycle(planned: Any, testbed: str) -> None:
+    """Build, look whether packets cross, remove."""
+    with Testbed.build(planned, name=testbed) as kinda:
+        assert kinda.reachability()
+
+
+def soak(planned: Any, cycles: int, before: Snapshot, state_home: Path) -> None:
+    """Cycles, after one that fills caches; each compared with the machine before the first."""
+    cycle(planned, "soak")
+    await_same(before, state_home, 20)
+    first = Usage.now()
+    print(f"\nafter the first: {first}")
+    for number in range(1, cycles):
+        begun = time.monotonic()
+        cycle(planned, "soak")  # the same name each time: nothing of it may be left
+        await_same(before, state_home, 5)
+        print(f"cycle {number + 1}: {time.monotonic() - begun:.1f} s, {Usage.now()}")
+    last = Usage.now()
+    assert last.files <= first.files
+    assert last.threads <= first.threads
+    assert last.children <= first.children
+    assert last.memory - first.memory < MEMORY
+    assert last.engine_files - first.engine_files <= ENGINE_FILES
+    await_same(before, state_home, 20)
+    assert list((state_home / "pytest-kinda" / "testbeds").iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["direct", "kathara"])
+def test_devices_cost_nothing_in_the_end(state_home: Path, engine: str) -> None:
+    before = snapshot(state_home)
+    soak(plan_of("PAIR", engine), DEVICE_CYCLES, before, state_home)
+
+
+def test_triangles_cost_nothing_in_the_end(state_home: Path) -> None:
+    before = snapshot(state_home)
+    soak(plan_of("TRIANGLE"), CYCLES, before, state_home)
