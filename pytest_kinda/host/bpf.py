@@ -14,6 +14,8 @@ import resource
 import struct
 import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from ipaddress import IPv4Address, ip_network
 
 from pytest_kinda.errors import HostError
@@ -122,6 +124,12 @@ def load_classifier(
         except OSError:
             lines = log.value.decode(errors="replace").strip().splitlines()[-6:]
             raise _refused(f"load program {name}", error, lines) from error
+
+
+@cache
+def instructions(name: str) -> bytes:
+    """The instructions of a program that ships with the package."""
+    return (files("pytest_kinda.host") / "programs" / f"{name}.bin").read_bytes()
 
 
 def patch(

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.host import children, protocol
 from pytest_kinda.host.children import Child
+from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.host.places import places_of
 from pytest_kinda.host.recordings import Recordings
@@ -45,6 +46,7 @@ class Calls:
         self._hubs_lock = threading.Lock()
         self._places: dict[str, Place] = {}
         self._recordings = Recordings(self.start_child, self._forget)
+        self._holders = Holders(self.start_child, self._forget)
 
     def answer(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Carry a request out; its JSON answer. Raises HostError, OSError, ValueError, KeyError."""
@@ -90,7 +92,7 @@ class Calls:
         self._places.update(places)
         made = [carry.undo_entry(one, places) for one in operations]
         numbers = self._record([one for one in made if one is not None])
-        carry.carry_out(operations, places)
+        carry.carry_out(operations, places, self._holders)
         return numbers
 
     def call_revert(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
@@ -102,7 +104,7 @@ class Calls:
             try:
                 if (entry := self._entry(number)) is None:
                     continue
-                carry.undo_from_entry(entry)
+                carry.undo_from_entry(entry, self._holders)
             except KindaError as error:
                 errors.append(error)
             else:
@@ -190,6 +192,10 @@ class Calls:
     def call_capture_stop(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """End a capture; the counters."""
         return self._recordings.stop(str(request["capture"]))
+
+    def call_holders(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """The processes that delay packets, and whether they do."""
+        return self._holders.states()
 
     def call_undo(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Undo the testbed (or join the undo that runs), its lines sent as they come."""

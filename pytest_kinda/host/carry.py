@@ -18,8 +18,10 @@ from pyroute2 import IPRoute, NetlinkError
 
 from pytest_kinda.errors import GoneError, HostError, KindaError
 from pytest_kinda.host import carrier, files, layer3, links, nft, qdiscs, tunnels
+from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.namespaces import entered
 from pytest_kinda.host.places import OpenPlaces, places_of
+from pytest_kinda.host.qdiscs import Holding
 from pytest_kinda.jsonvalues import from_json, to_json
 from pytest_kinda.operations import (
     HOST,
@@ -49,8 +51,14 @@ _THREADS = 8
 Cable = AddVeth | AddBridgePort
 
 
-def carry_out(operations: Sequence[Operation], places: Mapping[str, Place]) -> None:
+def carry_out(
+    operations: Sequence[Operation],
+    places: Mapping[str, Place],
+    holders: Holders | None = None,
+) -> None:
     """Carry operations out, in their order within each place.
+
+    ``holders`` start the processes that delay packets where the kernel has no netem.
 
     Raises HostError that names the operation which failed (GoneError where its container is
     gone); others of the batch may have been carried out by then: all of them have their undo.
@@ -69,18 +77,28 @@ def carry_out(operations: Sequence[Operation], places: Mapping[str, Place]) -> N
                 by_place = _grouped((one, places_of(one)[0]) for one in batch)
                 _together(
                     pool,
-                    [(_local, (name, some, opened, places)) for name, some in by_place.items()],
+                    [
+                        (_local, (name, some, opened, Holding(name, _of(places, name), holders)))
+                        for name, some in by_place.items()
+                    ],
                 )
 
 
-def undo(operation: Operation, places: Mapping[str, Place], *, before: str | None = None) -> None:
+def undo(
+    operation: Operation,
+    places: Mapping[str, Place],
+    *,
+    before: str | None = None,
+    holders: Holders | None = None,
+) -> None:
     """Undo one operation; idempotent, and nothing to do where its place is gone.
 
     ``before`` is the old value of a sysctl, from the journal. Raises HostError.
     """
     try:
         with OpenPlaces(places) as opened:
-            _undo(operation, opened, before)
+            name = places_of(operation)[0]
+            _undo(operation, opened, before, Holding(name, _of(places, name), holders))
     except GoneError:
         return
     except (NetlinkError, OSError) as error:
@@ -101,14 +119,14 @@ def undo_entry(operation: Operation, places: Mapping[str, Place]) -> dict[str, A
     return entry
 
 
-def undo_from_entry(entry: Mapping[str, Any]) -> None:
+def undo_from_entry(entry: Mapping[str, Any], holders: Holders | None = None) -> None:
     """Undo what a journal line of :func:`undo_entry` says. Raises HostError."""
     try:
         operation = decode(entry["operation"])
         places = {name: from_json(Place, one) for name, one in entry.get("places", {}).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise HostError(f"journal entry {entry.get('n')}: no operation: {error}") from error
-    undo(operation, places, before=entry.get("before"))
+    undo(operation, places, before=entry.get("before"), holders=holders)
 
 
 def batches(operations: Sequence[Operation]) -> list[list[Operation]]:
@@ -201,15 +219,19 @@ def _local(
     name: str,
     operations: Sequence[Operation],
     opened: OpenPlaces,
-    places: Mapping[str, Place],
+    holding: Holding,
 ) -> None:
     with entered(opened[name]), IPRoute() as ip:
         for operation in operations:
             with _Naming(operation):
-                _one(ip, operation, opened, places.get(name, Place()))
+                _one(ip, operation, opened, holding)
 
 
-def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, place: Place) -> None:
+def _of(places: Mapping[str, Place], name: str) -> Place:
+    return places.get(name, Place())
+
+
+def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, holding: Holding) -> None:
     """One operation within its place, which the calling thread is in."""
     if isinstance(operation, AddAddress):
         layer3.add_address(ip, operation)
@@ -224,11 +246,11 @@ def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, place: Place) ->
     elif isinstance(operation, AddHub):
         links.add_hub(ip, operation)
     elif isinstance(operation, SetShape):
-        qdiscs.set_shape(ip, operation.interface, operation.shape)
+        qdiscs.set_shape(ip, operation.interface, operation.shape, holding, operation.by)
     elif isinstance(operation, WriteFile):
-        files.write_file(operation, place)
+        files.write_file(operation, holding.place)
     elif isinstance(operation, AppendLines):
-        files.append_lines(operation, place)
+        files.append_lines(operation, holding.place)
     elif isinstance(operation, LoadNft):
         nft.load(operation, opened[operation.place])
     elif isinstance(operation, SetCarrier):
@@ -237,7 +259,7 @@ def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, place: Place) ->
         raise HostError(f"{type(operation).__name__} is not carried out within one place")
 
 
-def _undo(operation: Operation, opened: OpenPlaces, before: str | None) -> None:
+def _undo(operation: Operation, opened: OpenPlaces, before: str | None, holding: Holding) -> None:
     if isinstance(operation, AddVeth):
         # Either end will do, and one of the places may be gone with its end.
         for end in (operation.a, operation.b):
@@ -262,7 +284,7 @@ def _undo(operation: Operation, opened: OpenPlaces, before: str | None) -> None:
         elif isinstance(operation, AddRoute):
             layer3.remove_route(ip, operation)
         elif isinstance(operation, SetShape):
-            qdiscs.restore(ip, operation)
+            qdiscs.restore(ip, operation, holding)
         elif isinstance(operation, AddTunnel):
             tunnels.remove_tunnel(operation)
         elif isinstance(operation, LoadNft):

@@ -244,6 +244,15 @@ class Keeper:
         """End a capture: ``packets`` written, ``drops``, and both by ``interfaces``."""
         return dict(self._call("capture_stop", capture=capture))
 
+    def holders(self) -> tuple[Mapping[str, Any], ...]:
+        """The processes that delay packets where the kernel has no netem.
+
+        Each has ``place``, ``interface``, ``broken`` (what is wrong with it; empty: nothing) and
+        the packets ``taken``, ``released``, ``held`` now, ``lost`` for want of room, and ``late``
+        by more than 0.2 ms; ``latest`` is the worst of them in nanoseconds.
+        """
+        return tuple(self._call("holders"))
+
     def keep(self, keep: bool) -> None:
         """Whether the testbed outlives its owners. Only for one that is complete."""
         self._call("keep", keep=keep)

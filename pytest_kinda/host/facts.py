@@ -20,8 +20,9 @@ def host_facts() -> Mapping[str, Any]:
     ``networks``: IPv4 networks that its routes name, by what names them (Docker's networks are
     added by ``build/``). ``gre``, ``vxlan``, ``bpf``: tunnel drivers that work; ``refusals`` says
     why the others do not (``gre`` is believed to work while its module waits to be loaded).
-    ``netem``: delay and loss work. ``restricted``: CAP_SYS_RESOURCE is
-    missing, also for what runs in containers. Raises HostError where it may not even try.
+    ``netem``: the kernel delays and loses packets; ``hold``: we can do it in its place.
+    ``restricted``: CAP_SYS_RESOURCE is missing, also for what runs in containers. Raises HostError
+    where it may not even try.
 
     >>> host_facts()["netem"]                                   # doctest: +SKIP
     False
@@ -33,9 +34,11 @@ def host_facts() -> Mapping[str, Any]:
     # happened already, or where there is nothing else to carry pods' traffic.
     if "bpf" in refusals or not module_waits("ip_gre"):
         refusals |= {"gre": why} if (why := refusal("gre")) else {}
+    refusals |= {"hold": why} if (why := holding_refusal()) else {}
     return {
         "networks": routed_networks(),
         "netem": has_netem(),
+        "hold": "hold" not in refusals,
         "restricted": not has_capability(_CAP_SYS_RESOURCE),
         "refusals": refusals,
         **{driver: driver not in refusals for driver in DRIVERS},
@@ -60,24 +63,42 @@ def routed_networks() -> dict[str, str]:
 
 def has_netem() -> bool:
     """Whether the kernel has (or loads) the netem queueing discipline."""
-    from pytest_kinda.host.qdiscs import set_shape
-    from pytest_kinda.operations import Shape
+    return not _shaping_refusal("netem")
+
+
+def holding_refusal() -> str:
+    """Why this kernel cannot delay and lose packets our way; empty if it can."""
+    return _shaping_refusal("hold")
+
+
+def _shaping_refusal(by: str) -> str:
+    from pytest_kinda.host.qdiscs import Holding, set_shape
+    from pytest_kinda.operations import Place, Shape
+
+    refusal = ""
 
     def attempt() -> bool:
-        from pyroute2 import IPRoute
+        nonlocal refusal
+        from pyroute2 import IPRoute, NetlinkError
 
+        from pytest_kinda.host.hold import open_tap
         from pytest_kinda.host.namespaces import unshare_network
 
         unshare_network()
+        # What a tc program does, and whether there could be a TAP: no process is started for it.
+        shape = Shape(delay=1_000_000) if by == "netem" else Shape(loss=0.5)
         with IPRoute() as ip:
             ip.link("add", ifname="try0", kind="veth", peer={"ifname": "try1"})
             try:
-                set_shape(ip, "try0", Shape(delay=1_000_000))
-            except HostError:
-                return False
-        return True
+                set_shape(ip, "try0", shape, Holding("@host", Place(), None), by)
+                if by == "hold":
+                    os.close(open_tap("try2", offloads=True))
+            except (HostError, NetlinkError) as error:
+                refusal = error.message if isinstance(error, HostError) else str(error)
+        return not refusal
 
-    return _in_a_thread(attempt)
+    _in_a_thread(attempt)
+    return refusal
 
 
 def module_waits(

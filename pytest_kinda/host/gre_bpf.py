@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from ipaddress import IPv4Address
 
 from pyroute2 import IPRoute
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.host import bpf
+from pytest_kinda.host.bpf import instructions
 from pytest_kinda.host.tunnel_links import (
     ROUTES,
     absent,
@@ -116,12 +115,6 @@ def remove(ip: IPRoute, operation: AddTunnel) -> None:
 def peer_name(interface: str) -> str:
     """The other end of the pair."""
     return f"{interface}p"
-
-
-@cache
-def instructions(name: str) -> bytes:
-    """The instructions of a program that ships with the package."""
-    return (files("pytest_kinda.host") / "programs" / f"{name}.bin").read_bytes()
 
 
 def _attach(ip: IPRoute, index: int, descriptor: int, name: str) -> None:

@@ -192,12 +192,17 @@ class Shape:
 
 @dataclass(frozen=True)
 class SetShape:
-    """Replace the queueing discipline of an interface. Undo: put back what ``before`` says."""
+    """Replace what an interface does to packets. Undo: put back what ``before`` says.
+
+    ``by`` is what does it beside the rate: ``netem``, ``hold`` (ours) or empty, which means netem
+    where the kernel has it.
+    """
 
     place: str
     interface: str
     shape: Shape
     before: Shape = field(default_factory=Shape)
+    by: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from pytest_kinda.units import format_rate
 LATENCY = 50_000_000
 """Longest wait in a rate's queue where none is declared, in nanoseconds."""
 
+HELD = 256 << 20
+"""Bytes that one direction holds at once where there is no netem; ``MEMORY`` in host/hold.py."""
+
 _NETEM = ("delay", "jitter", "loss", "corrupt", "duplicate", "reorder")
 
 
@@ -41,13 +44,23 @@ def shape_problems(links: tuple[Link, ...], facts: HostFacts) -> list[Problem]:
     for link in links:
         both = {**link.settings("b"), **link.settings("a")}
         wanted = [name for name in _NETEM if both.get(name)]
-        if wanted and not facts.netem:
+        if wanted and not (facts.netem or facts.hold):
             problems.append(
                 Problem(
                     link.where,
                     ", ".join(wanted),
-                    "a kernel without netem",
+                    "a kernel without netem, and without eBPF and TAP to do it in its place",
                     "a kernel that has sch_netem (modprobe sch_netem), or only rate=",
+                )
+            )
+        held = int(both.get("rate") or 0) * int(both.get("delay") or 0) // 8_000_000_000
+        if held > HELD and facts.hold and not facts.netem:
+            problems.append(
+                Problem(
+                    link.where,
+                    "rate and delay",
+                    f"{held >> 20} MiB on their way at once, without netem",
+                    f"at most {HELD >> 20} MiB, or a kernel that has sch_netem",
                 )
             )
         if "rate" not in both:

@@ -42,7 +42,8 @@ class HostFacts:
     """What the plan must know of the machine; an argument, so that planning stays pure.
 
     ``networks`` are the IPv4 networks in use on the host by name (routes, Docker networks), which
-    a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying).
+    a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying);
+    ``hold``: whether we can delay and lose packets where it has no netem.
     ``unprivileged_oom``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace.
     """
 
@@ -50,6 +51,7 @@ class HostFacts:
     gre: bool = False
     bpf: bool = True
     netem: bool = False
+    hold: bool = False
     vxlan: bool = True
     restricted: bool = False
     images: Mapping[str, str] = field(default_factory=dict)

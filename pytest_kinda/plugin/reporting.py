@@ -47,8 +47,8 @@ def machine() -> str:
     except KindaError as error:
         return f"kinda: {error.message.splitlines()[0]}"
     drivers = [name for name in ("gre", "bpf", "vxlan") if getattr(facts, name)]
-    netem = "yes" if facts.netem else "no"
-    return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; netem {netem}"
+    delays = "netem" if facts.netem else "ours (no netem)" if facts.hold else "none (no netem)"
+    return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; delay and loss by {delays}"
 
 
 def left_by_crashes(options: Options) -> list[str]:

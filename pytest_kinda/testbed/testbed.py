@@ -157,6 +157,7 @@ class Testbed(Inventory):
         for capture in [one for one in self._captures if one.running]:
             problems += _quietly(capture.stop)
         self._captures.clear()
+        problems += self._delays_broken()  # before healing takes them away
         problems += self._ledger.heal_all()
         if self._cluster is not None:
             problems += _quietly(self._cluster.end_namespace)
@@ -166,6 +167,11 @@ class Testbed(Inventory):
                 f"testbed {self.id} could not be put back: " + "; ".join(problems),
                 remedy=f"kinda clean {self.id}",
             )
+
+    def _delays_broken(self) -> list[str]:
+        """Which links carry nothing because what delays their packets is dead or stalled."""
+        keeper: Any = self.standing.keeper
+        return [str(one["broken"]) for one in keeper.holders() if one["broken"]]
 
     def __enter__(self) -> Testbed:
         return self

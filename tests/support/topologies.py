@@ -36,6 +36,19 @@ PAIR = Topology(
 PAIR_DIRECT = on_direct(PAIR)
 """The same without Kathara."""
 
+SLOW_PAIR = Topology(
+    name="slow-pair",
+    nodes=[Host("h1"), Router("r1"), Host("h2")],
+    links=[
+        Link("h1", "r1"),
+        Link("r1", "h2", delay="10ms", rate="50mbit", b_to_a={"loss": "50%"}),
+    ],
+)
+"""Two hosts and a router behind which everything takes time, and half of what comes back is lost."""
+
+SLOW_PAIR_DIRECT = on_direct(SLOW_PAIR)
+"""The same without Kathara."""
+
 LAN = Topology(
     name="lan",
     nodes=[Host("h1"), Host("h2"), Host("h3"), Hub("lan")],

@@ -289,6 +289,10 @@ def test_settings_without_a_mechanism_are_refused() -> None:
     made = plan(slow, facts=HostFacts(netem=True))
     assert made.node("r1").interfaces[2].shape == Shape(delay=5_000_000, loss=0.01)
     assert "burst" in refused(triangle().with_(links=[Link("r1", "r2", burst="32kb")]))
+    assert plan(slow, facts=HostFacts(hold=True)).node("r1").interfaces[2].shape
+    long = triangle().with_(links=[Link("r1", "r2", rate="10gbit", delay="1s")])
+    assert plan(long, facts=HostFacts(netem=True))
+    assert "1192 MiB on their way at once" in refused(long, hold=True)
     tiny = triangle().with_(links=[Link("r1", "r2", rate="1mbit", burst="1kb")])
     assert "at least one whole packet" in refused(tiny)
 

@@ -30,6 +30,8 @@ def test_facts_agree_with_what_other_tools_can_do_and_nothing_is_left():
     assert {driver: facts[driver] for driver in ("gre", "bpf", "vxlan")} == {
         driver: driver not in facts["refusals"] for driver in ("gre", "bpf", "vxlan")
     }
+    assert facts["netem"] or facts["hold"], facts["refusals"]
+    assert facts["hold"] == ("hold" not in facts["refusals"])
     assert facts["bpf"] or facts["gre"], facts["refusals"]
     # (gre0 and its like may have come with ip_gre, in every namespace.)
     known = ("gre0", "gretap0", "erspan0", "tunl0", "sit0")

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -103,9 +104,11 @@ def test_delay_and_rate_together_or_an_error_that_says_what_the_kernel_lacks():
     with containers("a", "b") as found:
         places = table(found)
         carry.carry_out(PAIR, places)
+        with pytest.raises(HostError, match="only a keeper can delay packets"):
+            carry.carry_out([replace(shape, by="hold")], places)
         if not has_netem():
             with pytest.raises(HostError, match=r"(?s)no netem.*remedy: load sch_netem"):
-                carry.carry_out([shape], places)
+                carry.carry_out([replace(shape, by="netem")], places)
             return
         carry.carry_out([shape], places)
         assert sorted(one["kind"] for one in qdiscs(found["a"])) == ["netem", "tbf"]
@@ -116,15 +119,27 @@ def test_delay_and_rate_together_or_an_error_that_says_what_the_kernel_lacks():
         assert [one["kind"] for one in qdiscs(found["a"])] == ["noqueue"]
 
 
-def test_a_share_of_packets_is_lost_where_netem_is_there():
-    if not has_netem():
-        pytest.skip("kernel without netem")
+def test_a_share_of_packets_is_lost_where_netem_is_there_and_elsewhere():
     with containers("a", "b") as found:
         places = table(found)
         carry.carry_out([*PAIR, SetShape("a", "eth0", Shape(loss=1.0))], places)
         assert not found["a"].reaches(found["b"], "10.9.0.2", limit=0.5)
         # No answer to a neighbour request comes back either.
         assert not found["b"].reaches(found["a"], "10.9.0.1", limit=0.5)
+
+
+def test_a_shape_leaves_a_clsact_that_was_there_before():
+    shape = SetShape("a", "eth0", Shape(loss=0.5), by="hold")
+    with containers("a", "b") as found:
+        places = table(found)
+        carry.carry_out(PAIR, places)
+        found["a"].run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+        carry.carry_out([shape], places)
+        carry.carry_out([shape], places)
+        carry.undo(shape, places)
+        carry.undo(shape, places)
+        assert [one["kind"] for one in qdiscs(found["a"])] == ["noqueue", "clsact"]
+        assert not found["a"].run("tc", "filter", "show", "dev", "eth0", "egress")
 
 
 def carrier(place, name="eth0"):

@@ -5,22 +5,29 @@ import struct
 import pytest
 
 from pytest_kinda.errors import HostError
-from pytest_kinda.host.bpf import patch, prefix_key
-from pytest_kinda.host.gre_bpf import instructions, shared_peers
+from pytest_kinda.host.bpf import instructions, patch, prefix_key
+from pytest_kinda.host.gre_bpf import shared_peers
+from pytest_kinda.host.hold import MARK
 from pytest_kinda.operations import AddTunnel, TunnelPeer
 from tests.support.compile_bpf import CLANG_MAJOR, PROGRAMS, clang, compile_programs
 
 
-def test_the_instructions_are_those_of_the_source():
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("gre.c", {"gre_encap": {0, 1}, "gre_decap": {1, 2}}),
+        ("shape.c", {"shape_out": {1, 2, 3, 4}, "shape_only": set()}),
+    ],
+)
+def test_the_instructions_are_those_of_the_source(source, wanted):
     found = clang()
     if not found:
         pytest.skip("clang is not installed")
-    made = compile_programs(found[0], PROGRAMS / "gre.c")
-    assert set(made) == {"gre_encap", "gre_decap"}
+    made = compile_programs(found[0], PROGRAMS / source)
+    assert set(made) == set(wanted)
     for name, code in made.items():
         tags = {struct.unpack_from("<I", code, at)[0] for at in range(4, len(code), 8)}
-        wanted = {0x7EAD0001, 0x7EAD0000 if name == "gre_encap" else 0x7EAD0002}
-        assert wanted <= tags
+        assert {0x7EAD0000 + tag for tag in wanted[name]} <= tags
         if found[1] == CLANG_MAJOR:
             assert code == instructions(name), "run tests/support/compile_bpf.py"
 
@@ -41,6 +48,10 @@ def test_the_map_is_put_in_as_a_descriptor():
         if patched[at] == 0x18
     ]
     assert (1, 77) in loads
+
+
+def test_the_mark_of_what_was_held_is_that_of_the_program():
+    assert f"#define MARK {MARK:#x}" in (PROGRAMS / "shape.c").read_text()
 
 
 def test_both_families_share_one_trie():

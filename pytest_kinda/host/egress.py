@@ -1,0 +1,72 @@
+"""A tc program on what leaves an interface: attached, and taken away without a trace."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
+
+from pytest_kinda.host import bpf
+from pytest_kinda.host.bpf import instructions
+
+_EGRESS, _INGRESS = 0xFFFFFFF3, 0xFFFFFFF2
+_CLSACT = 0xFFFFFFF1
+_PRIORITY = 0x6B68
+_ALL_PROTOCOLS = 3
+_OURS = "kinda_shape"
+_THEIRS = "kinda_shape_on"  # the name says that clsact had been there before
+
+
+def attach(ip: IPRoute, index: int, program: str, constants: Mapping[int, int]) -> None:
+    """Let a program of ours see what leaves an interface. Raises HostError, NetlinkError."""
+    name = _OURS
+    try:
+        ip.tc("add", "clsact", index)
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+        name = _THEIRS
+    descriptor = bpf.load_classifier("kinda_shape", instructions(program), constants)
+    try:
+        ip.tc(
+            "replace-filter",
+            "bpf",
+            index,
+            handle=1,
+            fd=descriptor,
+            name=name,
+            parent=_EGRESS,
+            prio=_PRIORITY,
+            protocol=_ALL_PROTOCOLS,
+            direct_action=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def detach(ip: IPRoute, index: int) -> None:
+    """Take our program away, and clsact if it came with it and nobody else uses it."""
+    ours = [one for one in ip.get_filters(index, parent=_EGRESS) if _name(one)]
+    if not ours:
+        return
+    ip.tc(
+        "del-filter",
+        "bpf",
+        index,
+        handle=1,
+        parent=_EGRESS,
+        prio=_PRIORITY,
+        protocol=_ALL_PROTOCOLS,
+    )
+    used = any(len(ip.get_filters(index, parent=one)) for one in (_EGRESS, _INGRESS))
+    if _name(ours[0]) == _OURS and not used:
+        ip.tc("del", "clsact", index)
+
+
+def _name(one: Any) -> str:
+    """The name of a filter if it is ours, else nothing."""
+    name = one.get_nested("TCA_OPTIONS", "TCA_BPF_NAME")
+    return name if name in (_OURS, _THEIRS) else ""
