@@ -47,7 +47,7 @@ def test_a_link_that_was_cut_is_delayed_again(kinda):
     with link.impair(loss=0):
         with link.down():
             assert not kinda.ping("h1", "h2", count=1)
-        assert 20 <= round_trip(kinda)
+        assert round_trip(kinda) >= 20
 
 
 def test_a_dead_link_is_told_after_the_test(kinda):

@@ -44,7 +44,7 @@ SLOW_PAIR = Topology(
         Link("r1", "h2", delay="10ms", rate="50mbit", b_to_a={"loss": "50%"}),
     ],
 )
-"""Two hosts and a router behind which everything takes time, and half of what comes back is lost."""
+"""Two hosts and a router: behind it all takes time, and half of what comes back is lost."""
 
 SLOW_PAIR_DIRECT = on_direct(SLOW_PAIR)
 """The same without Kathara."""
