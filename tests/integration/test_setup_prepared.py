@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 
 import docker
 import pytest
+from click.testing import CliRunner
 
+from pytest_kinda.cli.commands import kinda
+from pytest_kinda.host.facts import has_netem
 from pytest_kinda.setup import (
     device_images,
     doctor,
@@ -43,6 +47,13 @@ def test_the_doctor_finds_nothing_missing_and_says_so_by_its_status() -> None:
     )
     assert done.returncode == 0
     assert '"Kathara plugin"' in done.stdout
+
+
+def test_the_doctor_says_what_delays_packets() -> None:
+    findings = json.loads(CliRunner().invoke(kinda, ["doctor", "--json"]).output)
+    (found,) = [one for one in findings if one["name"] == "delay and loss of links"]
+    assert found["state"] == "ok"
+    assert ("no netem" in found["found"]) == (not has_netem())
 
 
 PROGRAMS = (

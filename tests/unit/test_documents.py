@@ -10,6 +10,7 @@ import pytest
 from pytest_kinda import Topology
 from pytest_kinda.cli.commands import kinda
 from pytest_kinda.plan import plan
+from pytest_kinda.plan.values import HostFacts
 from tests.support.documents import ROOT, documents, examples, execute
 
 EXAMPLES = examples()
@@ -20,7 +21,7 @@ def test_the_python_runs_and_its_topologies_can_be_planned(place: str) -> None:
     names = execute(place, EXAMPLES[place])
     for value in list(names.values()):
         for one in _topologies(value):
-            assert plan(one).nodes
+            assert plan(one, facts=HostFacts(netem=True)).nodes
 
 
 def _topologies(value: Any) -> list[Topology]:
