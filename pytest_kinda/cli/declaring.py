@@ -20,7 +20,7 @@ def plan_options(function: Function) -> Function:
     """Add the options that a plan takes."""
     for option in (
         click.option("--pool", metavar="NETWORK", help="Where unset addresses come from."),
-        click.option("--tunnel", type=click.Choice(["auto", "gre", "bpf", "vxlan"])),
+        click.option("--tunnel", type=click.Choice(["auto", "gre", "bpf", "vxlan", "routed"])),
         click.option("--engine", type=click.Choice(["kathara", "direct"])),
         click.option(
             "--control-plane-traffic",

@@ -54,12 +54,12 @@ def remove_address(ip: IPRoute, operation: AddAddress | RemoveAddress) -> None:
 
 def add_route(ip: IPRoute, operation: AddRoute) -> None:
     """A route, in the place of one of the same destination and metric."""
-    if not operation.hops:
-        raise HostError(f"route to {operation.destination}: there is no next hop")
     extra = _key(operation)
     if operation.source:
         extra["prefsrc"] = operation.source
-    if len(operation.hops) == 1:
+    if not operation.hops:
+        extra["type"] = "unreachable"
+    elif len(operation.hops) == 1:
         extra.update(_hop(operation.hops[0]))
         if not operation.hops[0].gateway and ":" not in operation.destination:
             extra["scope"] = _LINK_SCOPE
@@ -71,7 +71,8 @@ def add_route(ip: IPRoute, operation: AddRoute) -> None:
 def remove_route(ip: IPRoute, operation: AddRoute) -> None:
     """Take a route of ours away; one that is not there is no error."""
     try:
-        ip.route("del", **_key(operation))
+        kind = {} if operation.hops else {"type": "unreachable"}
+        ip.route("del", **_key(operation), **kind)
     except NetlinkError as error:
         if error.code not in GONE:
             raise

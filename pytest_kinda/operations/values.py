@@ -115,7 +115,8 @@ class Hop:
 class AddRoute:
     """A route, over several equal next hops where there are several (ECMP by flow).
 
-    ``source`` is the preferred source address. Undo: delete it.
+    Without a next hop what is sent there is refused ("unreachable"). ``source`` is the preferred
+    source address. Undo: delete it.
     """
 
     place: str

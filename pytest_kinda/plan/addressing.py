@@ -41,6 +41,22 @@ class Addresses:
     endpoints: dict[str, str]
     loopback: dict[str, str]
     given: list[Network]
+    pods: dict[str, str] = field(default_factory=dict)
+
+    def route_pods(self, networks: dict[str, str]) -> None:
+        """Make the pods' networks destinations of their own, each behind its node.
+
+        A node without an endpoint is on no link: nothing leads to its pods.
+        """
+        self.pods = {name: one for name, one in networks.items() if name in self.endpoints}
+        self.groups += [
+            Group((), prefixes={4: [one], 6: []}, node=name) for name, one in self.pods.items()
+        ]
+
+    def behind(self, node: str) -> list[str]:
+        """The prefixes that a node is the way to: its loopback's address, its pods' network."""
+        found = [f"{self.loopback[node]}/32"] if node in self.loopback else []
+        return found + ([self.pods[node]] if node in self.pods else [])
 
 
 class Pool:

@@ -27,7 +27,8 @@ class RoutingPeer:
 class RoutingContext:
     """What a router that runs a routing protocol must know.
 
-    ``attached`` are addresses on the loopbacks of ends next to it, which it alone can announce.
+    ``attached`` are prefixes behind the ends next to it, which it alone can announce: addresses on
+    their loopbacks, and the pods' networks where pods are routed.
     ``wanted`` is every prefix that it knows once the protocol has converged, its own included.
     """
 

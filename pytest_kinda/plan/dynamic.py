@@ -40,12 +40,11 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
                     peers[port.node].append(
                         RoutingPeer(other.node, port.name, _plain(other), asn, generated)
                     )
-                elif other.node in addresses.loopback:
-                    hops = attached[port.node].setdefault(addresses.loopback[other.node], [])
+                for prefix in addresses.behind(other.node):
+                    hops = attached[port.node].setdefault(prefix, [])
                     hops += [Hop(one, port.name) for one in _plain(other) if ":" not in one]
-    for name, loopbacks in attached.items():
-        every = wanted.setdefault(islands.find(name), {})
-        every.update(dict.fromkeys(f"{one}/32" for one in loopbacks))
+    for name, prefixes in attached.items():
+        wanted.setdefault(islands.find(name), {}).update(dict.fromkeys(prefixes))
     # one tuple for all of an island: large fabrics have a million pairs of router and prefix
     shared = {name: tuple(each) for name, each in wanted.items()}
     return {
@@ -53,9 +52,7 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
             protocol=protocol,
             asn=numbers[name],
             peers=tuple(peers[name]),
-            attached=tuple(
-                RoutePlan(f"{one}/32", tuple(hops)) for one, hops in attached[name].items()
-            ),
+            attached=tuple(RoutePlan(one, tuple(hops)) for one, hops in attached[name].items()),
             wanted=shared[islands.find(name)],
         )
         for name, protocol in protocols.items()

@@ -41,7 +41,13 @@ from pytest_kinda.plan.values import (
     SegmentPlan,
     TunnelPlan,
 )
-from pytest_kinda.topology import KubernetesNode, Node, Topology, forwarding
+from pytest_kinda.topology import (
+    KubernetesNode,
+    Node,
+    Topology,
+    forwarding,
+    routes_are_the_authors,
+)
 
 _KUBERNETES_SYSCTLS = {
     # replies may come in by another interface than they would leave by
@@ -78,10 +84,14 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     problems = layout_problems(layout, options.engine) + path_problems(layout)
     problems += routing_problems(layout)
     addresses = assign(layout, options, problems)
-    node_routes = routes(layout, addresses, options.pool)
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
     problems += control_plane.problems(in_cluster, addresses.endpoints, options)
     pod_networks = clusters.pod_networks(in_cluster, options, problems)
+    if options.tunnel == "routed":
+        addresses.route_pods(pod_networks)
+    # what an end sends to its only router, beside the networks that were given
+    wide = [options.pool, *([options.pod_cidr] if addresses.pods else [])]
+    node_routes = routes(layout, addresses, wide)
     tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
     nodes = _nodes(topology, layout, addresses, node_routes, pod_networks)
     if problems:
@@ -302,6 +312,12 @@ def _warnings(
         found.append(
             "node_ip='docker': NodePorts, hostNetwork pods and traffic to nodes' InternalIP cross"
             " Docker's network, and the leak guard counts them"
+        )
+    authors = [one.name for one in topology.nodes if routes_are_the_authors(one)]
+    if addresses.pods and authors:
+        found.append(
+            f"pods are routed, and the routes of {', '.join(authors)} are their author's: it is up"
+            f" to those to lead to the pods' networks (in {options.pod_cidr})"
         )
     for link in topology.links:
         hub = next((end for end in link.ends if layout.roles[end] == "hub"), None)

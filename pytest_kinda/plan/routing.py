@@ -20,8 +20,9 @@ DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 class _Graph:
     """Who reaches whom over one wire, for one IP version.
 
-    ``hops[u][v]`` are the ways from ``u`` to its neighbour ``v``; only routers, and ends whose
-    loopback is a destination, are neighbours: nobody routes through or to any other.
+    ``hops[u][v]`` are the ways from ``u`` to its neighbour ``v``; only routers, and ends that
+    something is behind (their loopback, routed pods), are neighbours: nobody routes through or to
+    any other.
     """
 
     version: int
@@ -29,8 +30,13 @@ class _Graph:
     routers: dict[str, list[str]] = field(default_factory=dict)
 
 
-def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[RoutePlan, ...]]:
-    """The routes of every node whose routes the plan computes, by node."""
+def routes(
+    layout: Layout, addresses: Addresses, wide: list[str]
+) -> dict[str, tuple[RoutePlan, ...]]:
+    """The routes of every node whose routes the plan computes, by node.
+
+    ``wide`` are the IPv4 networks that planned destinations are in (the pool).
+    """
     found: dict[str, list[RoutePlan]] = {name: [] for name in layout.nodes}
     # with several interfaces the kernel would send from the one that a packet leaves by
     sources = {
@@ -49,7 +55,7 @@ def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[R
             if layout.roles[name] in ("end", "router") and name not in simple
             if has_static_routes(one) and name in graph.hops
         ]
-        given = _given_prefixes(addresses, version, pool)
+        given = _given_prefixes(addresses, version, wide)
         for name in simple:
             found[name] += _end_routes(layout, graph, name, given, connected[name], version)
         for group in addresses.groups:
@@ -60,9 +66,7 @@ def routes(layout: Layout, addresses: Addresses, pool: str) -> dict[str, tuple[R
 def _graph(layout: Layout, addresses: Addresses, version: int) -> _Graph:
     graph = _Graph(version)
     wanted = {
-        name
-        for name, role in layout.roles.items()
-        if role == "router" or name in addresses.loopback
+        name for name, role in layout.roles.items() if role == "router" or addresses.behind(name)
     }
     for domain in layout.domains:
         members = [
@@ -115,9 +119,9 @@ def _simple_ends(layout: Layout, sources: dict[str, str], graph: _Graph) -> list
     ]
 
 
-def _given_prefixes(addresses: Addresses, version: int, pool: str) -> list[str]:
+def _given_prefixes(addresses: Addresses, version: int, wide: list[str]) -> list[str]:
     given = [str(one) for one in addresses.given if one.version == version]
-    return ([pool] if version == 4 else []) + given
+    return (wide if version == 4 else []) + given
 
 
 def _end_routes(

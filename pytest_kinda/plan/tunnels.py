@@ -1,4 +1,4 @@
-"""How pods reach pods of other nodes: GRE between the nodes' endpoints, and the pods' CNI."""
+"""How pods reach pods of other nodes: GRE between the nodes' endpoints, or routes; their CNI."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import ipaddress
 import json
 
 from pytest_kinda.errors import Problem
-from pytest_kinda.operations import AddTunnel, TunnelPeer, WriteFile
+from pytest_kinda.operations import (
+    AddAddress,
+    AddRoute,
+    AddTunnel,
+    Operation,
+    TunnelPeer,
+    WriteFile,
+)
 from pytest_kinda.plan.values import HostFacts, NodePlan, Plan, PlanOptions, TunnelPlan
 
 CONFLIST = "/etc/cni/net.d/10-kinda.conflist"
@@ -22,6 +29,8 @@ def choose(options: PlanOptions, facts: HostFacts, mtu: int, problems: list[Prob
     if options.cni != "kinda":
         return TunnelPlan("none", mtu)
     driver = options.tunnel
+    if driver == "routed":
+        return TunnelPlan("routed", mtu)
     if driver == "auto":
         # vxlan is never chosen by itself: its wire format is another
         driver = "bpf" if facts.bpf or not facts.gre else "gre"
@@ -39,15 +48,28 @@ def choose(options: PlanOptions, facts: HostFacts, mtu: int, problems: list[Prob
 
 
 def tunnel_address(pod_cidr: str) -> str:
-    """The address on ``kgre``: the last of the node's pods', which the CNI does not hand out."""
+    """A node's address in its pods' network: the last, which the CNI does not hand out.
+
+    It is on ``kgre``, or on the loopback where pods are routed.
+    """
     return str(ipaddress.IPv4Network(pod_cidr).broadcast_address - 1)
 
 
-def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[AddTunnel, ...]:
-    """The GRE state of one Kubernetes node; nothing for a node without an endpoint."""
+def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
+    """The GRE state of one Kubernetes node; nothing for a node without an endpoint.
+
+    Where pods are routed it is an address only: the routes are those of the network.
+    """
     tunnel = plan.tunnel
     if tunnel is None or tunnel.driver == "none" or not node.endpoint or not node.pod_cidrs:
         return ()
+    if tunnel.driver == "routed":
+        found: list[Operation] = []
+        for one in node.pod_cidrs:
+            found.append(AddAddress(node.name, "lo", f"{tunnel_address(one)}/32"))
+            # else what is for no pod of it would go back to the router, and come again
+            found.append(AddRoute(node.name, one, ()))
+        return tuple(found)
     peers = tuple(
         TunnelPeer(cidr, one.endpoint)
         for one in plan.kubernetes_nodes

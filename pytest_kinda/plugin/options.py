@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
 
 ENGINES = ("kathara", "direct")
-TUNNELS = ("auto", "gre", "bpf", "vxlan")
+TUNNELS = ("auto", "gre", "bpf", "vxlan", "routed")
 TRAFFIC = ("direct", "network")
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "engine": ENGINES,
@@ -109,7 +109,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kinda-tunnel",
         choices=TUNNELS,
-        help="how pods reach pods of other nodes (auto: the best GRE driver of this kernel)",
+        help="how pods reach pods of other nodes (auto: the best GRE driver of this kernel;"
+        " routed: no tunnel, the network's routers know the pods' networks)",
     )
     group.addoption(
         "--kinda-pool",

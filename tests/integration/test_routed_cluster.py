@@ -34,6 +34,12 @@ def bgp(name: str) -> Router:
 
 
 FAT_TREE = fat_tree(4, leaves="hosts", router=bgp, name="fat-tree-bgp")
+FAT_TREE_CLUSTER = fat_tree(
+    4,
+    leaves=("control-plane", *["worker"] * 8, "host"),
+    router=bgp,
+    name="fat-tree-bgp-cluster",
+)
 
 
 @pytest.mark.topology(TWO_WAYS)
@@ -65,3 +71,16 @@ def test_a_fat_tree_of_hosts_spreads_flows_and_survives_a_cut(kinda):
     with kinda.link("e1-1", "a1-1").down(), kinda.link("a4-1", "core1").down():
         assert kinda.ping("h1", "h16", count=100, interval=0.1, wait=1).received
         assert kinda.ping("h1", "h16", count=3, wait=5).received == 3
+
+
+@pytest.mark.topology(FAT_TREE_CLUSTER)
+def test_eight_workers_in_a_fat_tree_with_bgp(kinda):
+    verification = kinda.verify(wait=3.0)
+    assert verification, str(verification)
+    server = kinda.cluster.run_pod("server", node="w8", command=["sleep", "infinity"])
+    client = kinda.cluster.run_pod("client", node="w1", command=["sleep", "infinity"])
+    # flows of one pair of nodes keep to one way: either of the edge router's uplinks
+    uplinks = [kinda.link("e1-1", "a1-1"), kinda.link("e1-1", "a1-2")]
+    with kinda.capture(uplinks, filter="proto gre") as capture:
+        assert kinda.ping(client, server, count=5).received == 5
+    assert capture.count() >= 5

@@ -299,3 +299,14 @@ def test_a_file_that_is_a_mount_is_overwritten_in_place(tmp_path):
             subprocess.run(["umount", str(target)], check=True)
         assert held.read_text() == "after"
         assert os.listdir(found["a"].root) == ["hosts"]
+
+
+def test_a_route_without_a_next_hop_refuses():
+    with containers("a") as found:
+        places = table(found)
+        route = AddRoute("a", "10.244.1.0/24", ())
+        carry.carry_out([route], places)
+        assert found["a"].run("ip", "route").startswith("unreachable 10.244.1.0/24")
+        carry.undo(route, places)
+        carry.undo(route, places)
+        assert found["a"].run("ip", "route") == ""
