@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
+    from pytest_kinda.testbed.testbed import Testbed
     from pytest_kinda.topology.kubernetes import ControlPlane, Worker
     from pytest_kinda.topology.link import Link
     from pytest_kinda.topology.topology import Topology
@@ -31,6 +32,7 @@ _WHERE = {
     "Router": "devices.router",
     "Shape": "operations.values",
     "Switch": "devices.switch",
+    "Testbed": "testbed.testbed",
     "Topology": "topology.topology",
     "Worker": "topology.kubernetes",
 }
@@ -46,6 +48,7 @@ __all__ = [
     "Router",
     "Shape",
     "Switch",
+    "Testbed",
     "Topology",
     "Worker",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class KindaError(Exception):
@@ -80,11 +81,17 @@ class GoneError(HostError):
 
 
 class BuildError(KindaError):
-    """A step of a build failed: ``step`` names it, ``cause`` is what went wrong."""
+    """A step of a build failed: ``step`` names it, ``cause`` is what went wrong.
 
-    def __init__(self, step: str, cause: str, *, remedy: str = "") -> None:
+    ``logs`` is the folder of the logs that were kept of it, None where there are none.
+    """
+
+    def __init__(
+        self, step: str, cause: str, *, remedy: str = "", logs: Path | None = None
+    ) -> None:
         self.step = step
         self.cause = cause
+        self.logs = logs
         super().__init__(f"{step}: {cause}", remedy=remedy)
 
 

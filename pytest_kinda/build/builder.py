@@ -261,7 +261,8 @@ def _undone(builder: _Builder, error: BaseException) -> BuildError:
         cause += "\n" + UndoError(builder.testbed, left).message
         remedies.append(f"kinda clean {builder.testbed}")
     step = failure.step if isinstance(failure, BuildError) else "build"
-    return BuildError(step, cause, remedy="; ".join(one for one in remedies if one))
+    remedy = "; ".join(one for one in remedies if one)
+    return BuildError(step, cause, remedy=remedy, logs=logs)
 
 
 def _save_logs(home: Path, testbed: str) -> Path | None:

@@ -26,7 +26,7 @@ from pytest_kinda.host.packet_ring import REJECT_ALL, RETIRE, Frame, PacketRing
 from pytest_kinda.host.pcapng_writer import PcapngWriter
 
 MEMORY = 128 << 20
-"""Bytes that all rings of a capture may take together; one takes 16 MiB at most."""
+"""Bytes that all rings of a capture may take together; one takes a half of it at most."""
 
 _EVER = 1 << 63
 _FLUSH_LIMIT = 30.0  # seconds for the kernel to hand over what it has
@@ -43,7 +43,7 @@ class Recording:
         snaplen = int(asked["snaplen"])
         program = compile_filter(str(asked["filter"]), snaplen)
         names = [f"{one['place']}:{one['interface']}" for one in points]
-        memory = min(16 << 20, MEMORY // max(1, len(points)))
+        memory = min(MEMORY // 2, MEMORY // max(1, len(points)))
         self.written = [0] * len(points)
         self._last = [0] * len(points)  # time of the newest frame that a ring has handed over
         self._held: list[tuple[int, Frame]] = []

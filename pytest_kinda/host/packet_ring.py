@@ -6,6 +6,7 @@ Frames come with the kernel's nanosecond stamps, in blocks of many, without a sy
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import socket
 import struct
@@ -75,7 +76,10 @@ class PacketRing:
             self._socket.bind((interface, _ETH_P_ALL))  # nothing comes before the filter is on
         except OSError as error:
             self._socket.close()
-            raise HostError(f"capture on {interface}: {error.strerror}") from error
+            there = ""
+            if error.errno == errno.ENODEV:
+                there = f"; there are {', '.join(name for _, name in socket.if_nameindex())}"
+            raise HostError(f"capture on {interface}: {error.strerror}{there}") from error
 
     def fileno(self) -> int:
         """Readable when a block of frames is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ def after(item: pytest.Item, report: pytest.TestReport, testbeds: Testbeds, want
             item.stash[_COLLECTED] = True
             text = _collect(item, testbed, options.artifacts)
             report.sections.append((SECTION, text))
+        elif testbeds.failed_build is not None:
+            logs, testbeds.failed_build = testbeds.failed_build, None
+            item.stash[_COLLECTED] = True
+            report.sections.append((SECTION, _of_a_build(item, logs, options.artifacts)))
     if report.when == "teardown":
         _settle(item, report, testbeds)
 
@@ -52,6 +57,20 @@ def _collect(item: pytest.Item, testbed: Any, root: Path) -> str:
     lines += [f"  {name}" for name in well]
     lines += [f"  {piece.name}: missing: {piece.problem}" for piece in pieces if piece.problem]
     return "\n".join(lines)
+
+
+def _of_a_build(item: pytest.Item, logs: Path, root: Path) -> str:
+    """Copy the logs of a build that failed: its testbed is gone. Never raises for what is wrong."""
+    try:
+        folder = prepare(root, item.nodeid) / "build"
+        shutil.copytree(logs, folder, dirs_exist_ok=True)
+    except OSError as error:
+        return f"could not be collected: {error}"
+    item.user_properties.append(("kinda_artifacts", str(folder.parent)))
+    names = sorted(one.name for one in folder.iterdir())
+    return "\n".join(
+        [f"{folder.parent} ({len(names)} files)", *(f"  build/{one}" for one in names)]
+    )
 
 
 def _settle(item: pytest.Item, report: pytest.TestReport, testbeds: Testbeds) -> None:

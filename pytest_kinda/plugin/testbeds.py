@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,8 @@ class Testbeds:
         self._broken: dict[Want, str] = {}
         self._failed: set[Want] = set()
         self._test = ""
+        self.failed_build: Path | None = None
+        """Logs of the build that has just failed, until the test that asked for it has them."""
         self._cleaned = False
         self.recorder = Recorder(options)
 
@@ -218,6 +221,7 @@ class Testbeds:
             cause = error.cause if isinstance(error, BuildError) else error.message
             first = cause.strip().splitlines()[0] if cause.strip() else type(error).__name__
             self._broken[want] = f"{step}: {first}"
+            self.failed_build = error.logs if isinstance(error, BuildError) else None
             text = f"testbed {want.topology.name} is broken\n  step: {step}\n  cause: {cause}"
             if error.remedy:
                 text += f"\n  remedy: {error.remedy}"

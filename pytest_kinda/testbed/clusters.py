@@ -47,13 +47,15 @@ def make_cluster(
     return cluster
 
 
-def await_services(plan: Plan, nodes: Sequence[KubernetesNodeHandle], progress: Progress) -> None:
+def await_services(
+    plan: Plan, nodes: Sequence[KubernetesNodeHandle], progress: Progress | None
+) -> None:
     """Wait until every node has a TCP connection to the services that every cluster has.
 
     Raises BuildError with those that have none.
     """
     from pytest_kinda.build.awaiting import wait_until
-    from pytest_kinda.build.progress import step
+    from pytest_kinda.build.progress import Silent, step
 
     services = services_of(plan)
 
@@ -63,7 +65,7 @@ def await_services(plan: Plan, nodes: Sequence[KubernetesNodeHandle], progress: 
         return f"no TCP connection from {', '.join(missing)}" if missing else ""
 
     if services:
-        with step(progress, "services"):
+        with step(progress or Silent(), "services"):
             try:
                 wait_until(look, "the services", limit=60.0)
             except KindaError as error:

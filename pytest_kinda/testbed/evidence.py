@@ -7,13 +7,17 @@ piece and no other. What could not be had is said in its place.
 from __future__ import annotations
 
 import json
+import platform
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import KindaError
 from pytest_kinda.plan import plan_to_json
@@ -30,12 +34,16 @@ _LINES = 200
 # A device has what its image has: a command that is not there says so and the next one follows.
 _STATE = """
 for command in 'ip -d -s link' 'ip -br addr' 'ip route show table all' \
-    'ip -6 route show table all' 'ip rule' 'ip neigh' 'tc -s qdisc'; do
+    'ip -6 route show table all' 'ip rule' 'ip neigh' 'tc -s qdisc' 'bridge link' 'bridge fdb'; do
     printf '$ %s\\n' "$command"; $command 2>&1; echo
 done
 command -v vtysh >/dev/null && for command in 'show ip route' 'show bgp summary' \
     'show ip ospf neighbor'; do
     printf '$ vtysh -c "%s"\\n' "$command"; vtysh -c "$command" 2>&1; echo
+done
+command -v ovs-vsctl >/dev/null && for command in 'ovs-vsctl show' 'ovs-appctl dpctl/dump-flows' \
+    'ovs-vsctl list controller'; do
+    printf '$ %s\\n' "$command"; $command 2>&1; echo
 done
 command -v nft >/dev/null && nft list ruleset 2>&1
 true
@@ -110,6 +118,7 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
     found: dict[str, Callable[[], str]] = {
         "summary.txt": partial(summary, testbed),
         "plan.json": lambda: json.dumps(plan_to_json(testbed.plan), indent=2) + "\n",
+        "versions.txt": versions,
     }
     for node in testbed.nodes:
         if node.name not in testbed.standing.containers:
@@ -118,7 +127,9 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
         found[f"nodes/{node.name}/log.txt"] = partial(_log, testbed, node.name, limit)
     for node in testbed.kubernetes_nodes:
         for unit in ("kubelet", "containerd"):
-            found[f"nodes/{node.name}/{unit}.txt"] = partial(_journal, node, unit, limit)
+            found[f"nodes/{node.name}/{unit}.txt"] = partial(
+                _journal, node, unit, testbed.test_began, limit
+            )
     if testbed.kubeconfig is not None:
         found["leaks.txt"] = lambda: f"{testbed.leaks()}\n"
         for name, argv in {
@@ -126,8 +137,10 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
             "pods": ("get", "pods", "-A", "-o", "wide"),
             "events": ("get", "events", "-A", "--sort-by=.lastTimestamp"),
             "describe": ("describe", "pods"),
+            "describe-nodes": ("describe", "nodes"),
         }.items():
             found[f"cluster/{name}.txt"] = partial(_kubectl, testbed, argv, limit)
+        found["cluster/logs.txt"] = partial(_pod_logs, testbed, limit)
     return found
 
 
@@ -150,8 +163,34 @@ def _state(node: NodeHandle, limit: float) -> str:
     return node.shell(_STATE, timeout=limit, check=False).stdout
 
 
-def _journal(node: NodeHandle, unit: str, limit: float) -> str:
-    argv = ("journalctl", "--no-pager", "-u", unit, "-n", str(_LINES))
+def versions() -> str:
+    """What took part: this package, what it stands on, Python and the kernel."""
+    lines = [f"python {platform.python_version()}", f"linux {platform.release()}"]
+    for name in ("pytest-kinda", "pytest", "kathara", "docker", "kubernetes", "pyroute2"):
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name} not installed")
+    return "\n".join(lines) + "\n"
+
+
+def _pod_logs(testbed: Testbed, limit: float) -> str:
+    """What every pod's containers have printed since the test began, each under its name."""
+    since = datetime.fromtimestamp(testbed.test_began, timezone.utc)
+    pods = testbed.kubectl("get", "pods", "-A", json=True, timeout=limit)["items"]
+    flags = ("--all-containers", "--prefix", "--timestamps", f"--since-time={since.isoformat()}")
+
+    def ask(pod: Mapping[str, Any]) -> str:
+        space, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        said = _kubectl(testbed, ("logs", "-n", space, name, *flags), limit)
+        return f"== {space}/{name}\n{said}"
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="logs") as pool:
+        return "\n".join(pool.map(ask, pods))
+
+
+def _journal(node: NodeHandle, unit: str, since: float, limit: float) -> str:
+    argv = ("journalctl", "--no-pager", "-u", unit, "--since", f"@{int(since)}")
     result = node.exec(*argv, timeout=limit, check=False)
     return result.stdout + result.stderr
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from pytest_kinda.errors import KindaError
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counters:
-    """What an interface has counted since it was made: packets and bytes without the FCS."""
+    """What an interface has counted since it was made: packets and bytes without the FCS.
+
+    ``queue_drops`` are packets that found no room in its queue or were lost there as declared; 0
+    where the node has no ``tc`` to ask.
+    """
 
     received_bytes: int = 0
     received_packets: int = 0
@@ -25,6 +30,7 @@ class Counters:
     sent_packets: int = 0
     sent_errors: int = 0
     sent_drops: int = 0
+    queue_drops: int = 0
 
     def __sub__(self, earlier: Counters) -> Counters:
         """What was counted since ``earlier``."""
@@ -40,6 +46,19 @@ class Counters:
             sent_bytes=self.received_bytes,
             sent_packets=self.received_packets,
         )
+
+
+# /proc/net/dev does not count what a queueing discipline drops.
+_COUNT = 'cat /proc/net/dev; echo; tc -s -j qdisc show dev "$1" 2>/dev/null || true'
+
+
+def queue_drops(text: str) -> int:
+    """The packets that a root queueing discipline has dropped, by what ``tc -s -j`` printed."""
+    try:
+        listed = json.loads(text or "[]")
+    except ValueError:
+        return 0
+    return sum(int(one.get("drops", 0)) for one in listed if one.get("root"))
 
 
 def parse_counters(text: str) -> dict[str, Counters]:
@@ -108,10 +127,11 @@ class InterfaceHandle:
 
     def counters(self) -> Counters:
         """What it has counted. Raises CommandError, and KindaError where it is gone."""
-        found = parse_counters(self.node.read_text("/proc/net/dev"))
+        devices, _, queues = self.node.shell(_COUNT, self.name).stdout.partition("\n\n")
+        found = parse_counters(devices)
         if self.name not in found:
             raise KindaError(f"{self} is gone; {self.node.name} has {', '.join(found)}")
-        return found[self.name]
+        return replace(found[self.name], queue_drops=queue_drops(queues))
 
     def __str__(self) -> str:
         return f"{self.node.name}:{self.name}"

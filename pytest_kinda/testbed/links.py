@@ -49,10 +49,19 @@ class LinkCounters:
         return self.b.sent_packets
 
     @property
+    def drops_a_to_b(self) -> int:
+        """Packets on their way from a to b that a's queue, a or b have dropped."""
+        return self.a.queue_drops + self.a.sent_drops + self.b.received_drops
+
+    @property
+    def drops_b_to_a(self) -> int:
+        """Packets on their way from b to a that b's queue, b or a have dropped."""
+        return self.b.queue_drops + self.b.sent_drops + self.a.received_drops
+
+    @property
     def drops(self) -> int:
-        """Packets dropped at either end, either way."""
-        ends = (self.a, self.b)
-        return sum(end.sent_drops + end.received_drops for end in ends)
+        """Packets dropped either way."""
+        return self.drops_a_to_b + self.drops_b_to_a
 
     def __sub__(self, earlier: LinkCounters) -> LinkCounters:
         """What crossed since ``earlier``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_kinda.errors import KindaError, UndoError
 from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
 from pytest_kinda.testbed.attachments import Applier, Capturer, NodeExecution
+from pytest_kinda.testbed.building import standing_of
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.clusters import await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
@@ -21,7 +23,6 @@ from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.fidelity import Fidelity, fidelity_of
 from pytest_kinda.testbed.flapping import flap
-from pytest_kinda.testbed.inventory import Inventory
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.lifecycle import ContainerLifecycle
 from pytest_kinda.testbed.links import LinkHandle
@@ -32,8 +33,9 @@ from pytest_kinda.testbed.places import Ends, Where, points
 from pytest_kinda.testbed.processes import Process
 from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
+from pytest_kinda.testbed.sending import Sending
 from pytest_kinda.testbed.tracing import PATTERN, Trace, trace_of
-from pytest_kinda.testbed.traffic import Addressed, Iperf, Ping, iperf, ping
+from pytest_kinda.testbed.traffic import Addressed, ping
 from pytest_kinda.testbed.verification import Verification, verify
 
 if TYPE_CHECKING:
@@ -44,20 +46,38 @@ if TYPE_CHECKING:
     from pytest_kinda.topology import Topology
 
 
-class Testbed(Inventory):
+class Testbed(Sending):
     """A network and a cluster that stand; a context manager that removes them at its end.
 
     Example::
 
-        with Testbed.build(TRIANGLE) as kinda:
+        with Testbed(TRIANGLE) as kinda:
             assert kinda.reachability()
             kinda.node("w1").exec("ping", "-c", "1", kinda.node("w2").endpoint)
     """
 
     __test__ = False  # pytest: this is no test class
 
-    def __init__(self, standing: Standing, show: Callable[[str], None] = lambda text: None) -> None:
-        self._show = show
+    def __init__(
+        self,
+        what: Topology | Plan | Standing,
+        show: Callable[[str], None] = lambda text: None,
+        *,
+        options: PlanOptions | None = None,
+        progress: Progress | None = None,
+        name: str | None = None,
+        keep: bool = False,
+    ) -> None:
+        """Build a topology (or a plan that was made before), or hold what stands already.
+
+        ``progress`` is told the steps of the build, ``name`` is its id (else six random digits),
+        ``keep`` leaves it standing when this process ends. Raises PlanError, and BuildError after
+        everything has been removed again.
+        """
+        standing, built = standing_of(
+            what, options=options, progress=progress, name=name, keep=keep
+        )
+        self._show = progress.info if progress else show
         self._lock = threading.RLock()
         self._ledger = Ledger()
         self._lifecycle = ContainerLifecycle(standing, self._ledger)
@@ -66,7 +86,14 @@ class Testbed(Inventory):
         self._cluster: Cluster | None = None
         self._numbers = 0
         self._closed = False
+        self._test_began = time.time()
         super().__init__(standing, NetworkFaults(self._ledger, Applier(standing)), self._handle)
+        if built:
+            try:
+                await_services(self.plan, self.kubernetes_nodes, progress)
+            except BaseException:
+                self.close()
+                raise
 
     # Life
 
@@ -80,26 +107,8 @@ class Testbed(Inventory):
         name: str | None = None,
         keep: bool = False,
     ) -> Testbed:
-        """Build a topology (or a plan that was made before) and wait until it is ready.
-
-        Raises PlanError, and BuildError after everything has been removed again.
-        """
-        from pytest_kinda.build.builder import build
-        from pytest_kinda.build.facts import facts
-        from pytest_kinda.build.progress import Silent
-        from pytest_kinda.plan import plan
-
-        progress = progress or Silent()
-        if not isinstance(declared, Plan):
-            declared = plan(declared, options or PlanOptions(), facts())
-        standing = build(declared, name=name, progress=progress, keep=keep)
-        testbed = cls(standing, progress.info)
-        try:
-            await_services(testbed.plan, testbed.kubernetes_nodes, progress)
-        except BaseException:
-            testbed.close()
-            raise
-        return testbed
+        """``Testbed(declared, ...)``, under the name that says what it does."""
+        return cls(declared, options=options, progress=progress, name=name, keep=keep)
 
     @classmethod
     def open(cls, name: str | Path, *, owner: bool = False) -> Testbed:
@@ -145,6 +154,15 @@ class Testbed(Inventory):
         self.put_back()
         with self._lock:
             self._closed = True
+
+    def begin_test(self, name: str) -> None:
+        """A test begins: evidence of it holds what was logged from now on."""
+        self._test_began = time.time()
+
+    @property
+    def test_began(self) -> float:
+        """When the test that runs began, or the testbed itself; seconds since the epoch."""
+        return self._test_began
 
     def put_back(self) -> None:
         """As it was before the test: processes ended, captures closed, faults healed.
@@ -281,19 +299,6 @@ class Testbed(Inventory):
         """
         return collect(questions_of(self, limit=min(10.0, limit)), Path(folder), limit=limit)
 
-    def ping(self, source: str | CommandPlace, target: str | Addressed, **options: Any) -> Ping:
-        """Ping between nodes (by name too), pods and addresses; see ``traffic.ping``. Example::
-
-        assert kinda.ping("w1", "w2", count=10).loss == 0
-        """
-        return ping(self._place(source), self._target(target), **options)
-
-    def iperf(
-        self, client: str | CommandPlace, server: str | CommandPlace, **options: Any
-    ) -> Iperf:
-        """Measure throughput between nodes (by name too) and pods; see ``traffic.iperf``."""
-        return iperf(self._place(client), self._place(server), **options)
-
     def trace(self, source: str | CommandPlace, target: str | Addressed) -> Trace:
         """The nodes and interfaces that a packet really crosses, in the order of time.
 
@@ -302,8 +307,9 @@ class Testbed(Inventory):
 
             assert kinda.trace("w1", "w2").nodes == ("w1", "r1", "r2", "w2")
         """
+        place = self._place(source)
         with self.capture(filter="icmp or icmp6 or proto gre or vlan") as capture:
-            answer = ping(self._place(source), self._target(target), count=1, pattern=PATTERN)
+            answer = ping(place, self._target(target, place), count=1, pattern=PATTERN)
         macs = {
             str(end): end.mac
             for node in self.nodes
@@ -311,12 +317,6 @@ class Testbed(Inventory):
             for end in node.interfaces
         }
         return trace_of(capture.packets, macs, arrived=bool(answer))
-
-    def _place(self, place: str | CommandPlace) -> CommandPlace:
-        return self.node(place) if isinstance(place, str) else place
-
-    def _target(self, target: str | Addressed) -> str | Addressed:
-        return self._nodes.get(target, target) if isinstance(target, str) else target
 
     # Faults
 

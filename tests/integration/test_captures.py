@@ -50,3 +50,20 @@ def test_a_trace_says_where_a_packet_was_lost(kinda):
     assert not found
     assert found.nodes == ("h1", "r1")
     assert "did not come back" in str(found)
+
+
+def test_two_hundred_thousand_packets_are_taken_or_told(kinda):
+    # Everything that crosses the interface, at the highest rate that one sender reaches.
+    end = kinda.link("h1", "r1").end("r1")
+    with end.node.start("iperf3", "-s", "-1", "--forceflush") as server:
+        server.wait_for_output("listening", timeout=20)
+        before = end.counters()
+        with kinda.capture(end, allow_drops=True) as capture:
+            argv = ("iperf3", "-c", end.address, "-u", "-b", "0", "-k", "200000", "-l", "64")
+            kinda.node("h1").exec(*argv, timeout=60)
+    counted = end.counters() - before
+    assert counted.received_packets >= 200_000
+    # The counters were read a moment before and after the capture: ARP may have come meanwhile.
+    crossed = counted.received_packets + counted.sent_packets
+    assert crossed - 5 <= capture.taken + capture.drops <= crossed
+    assert capture.drops < 20_000

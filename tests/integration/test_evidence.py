@@ -25,6 +25,7 @@ def test_evidence_shows_the_fault(kinda, tmp_path):
     assert {piece.name for piece in pieces} == {
         "summary.txt",
         "plan.json",
+        "versions.txt",
         *(f"nodes/{node}/{file}.txt" for node in ("h1", "r1", "h2") for file in ("network", "log")),
     }
     summary = (tmp_path / "e/summary.txt").read_text()

@@ -1,7 +1,11 @@
 """What was declared is what is measured, and what differs is found."""
 
-import pytest
+import json
 
+import pytest
+from click.testing import CliRunner
+
+from pytest_kinda.cli.commands import kinda as command
 from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT
 
 
@@ -53,3 +57,13 @@ def test_links_to_a_hub_are_measured(kinda):
         "h2--lan h2->h1",
         "h3--lan h3->h1",
     }
+
+
+@pytest.mark.topology(PAIR_DIRECT)
+def test_the_command_measures(kinda):
+    with kinda.link("r1", "h2").impair(rate="20mbit", direction="h2->r1"):
+        answer = CliRunner().invoke(command, ["verify", "--measure", "--json", kinda.id])
+    assert answer.exit_code == 1, answer.output
+    rows = json.loads(answer.stdout)["fidelity"]["rows"]
+    wrong = [(row["what"], row["where"]) for row in rows if row["well"] is False]
+    assert wrong == [("rate", "r1--h2 h2->r1")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_kinda.errors import CommandError, KindaError, UnknownNameError
+from pytest_kinda.errors import CommandError, HostError, KindaError, UnknownNameError
 from tests.support.topologies import PAIR, PAIR_DIRECT
 
 pytestmark = pytest.mark.topology(PAIR, PAIR_DIRECT)
@@ -56,6 +56,10 @@ def test_unknown_names_list_what_there_is(kinda):
         kinda.node("h1").interface("eth7")
     with pytest.raises(UnknownNameError, match="NODE:INTERFACE"):
         kinda.capture("nothing")
+    with pytest.raises(HostError, match=r"eth7: No such device; there are lo, .*eth0"):
+        kinda.capture("h1:eth7").start()
+    with pytest.raises(UnknownNameError, match="there are h1, r1, h2"):
+        kinda.ping("h1", "h3")
     with pytest.raises(KindaError, match="no cluster"):
         kinda.kubectl("get", "pods")
 
@@ -142,6 +146,51 @@ def test_counters_count_what_crosses(kinda):
     assert 5 * 1042 <= counted.bytes_a_to_b < 5 * 1042 + 2000
     assert counted.packets_b_to_a >= 5
     assert counted.drops == 0
+
+
+def test_drops_are_counted_in_their_direction(kinda):
+    # The queue's own: /proc/net/dev knows nothing of them.
+    with kinda.link("r1", "h2").measure() as measured:
+        found = kinda.iperf("h1", "h2", udp=True, rate=100_000_000, seconds=1)
+    counted = measured.counters
+    assert found.lost_packets > 100
+    assert counted.drops_a_to_b >= found.lost_packets
+    assert counted.drops_b_to_a == 0
+    assert counted.drops == counted.drops_a_to_b
+
+
+def test_http_load_tells_times_statuses_and_errors(kinda):
+    host = kinda.node("h2")
+    host.write_file("/tmp/www/index.html", "x" * 1000)
+    with host.start("busybox", "httpd", "-f", "-p", "8080", "-h", "/tmp/www"):
+        host.shell("until nc -z 127.0.0.1 8080; do sleep 0.05; done", timeout=10)
+        url = f"http://{host.ip}:8080/"
+        load = kinda.http_load("h1", url, requests=200, parallel=5)
+        assert load, load
+        assert (load.requests, load.answered, load.statuses) == (200, 200, {200: 200})
+        assert load.received_bytes == 200_000
+        assert 0 < load.percentile_ms(0.5) <= load.percentile_ms(0.99) <= load.max_ms < 10_000
+        assert load.requests_per_second > 20
+        missing = kinda.http_load("h1", url + "no", requests=10, keepalive=False)
+        assert not missing
+        assert missing.statuses == {404: 10}
+        assert missing.failed == 10
+    refused = kinda.http_load("h1", url, requests=10, parallel=2)
+    assert not refused
+    assert refused.errors == {7: 10}  # curl's "could not connect"
+    assert refused.max_ms is None
+    with pytest.raises(KindaError, match="begins with http://"):
+        kinda.http_load("h1", host.ip)
+    with pytest.raises(KindaError, match="requests=0"):
+        kinda.http_load("h1", url, requests=0)
+
+
+def test_one_clock_for_the_test_the_nodes_and_captures(kinda):
+    before = kinda.now()
+    there = int(kinda.node("h1").exec("date", "+%s%N").stdout)
+    with kinda.capture("h2", filter="icmp") as capture:
+        kinda.ping("h1", "h2", count=1)
+    assert before < there < capture.packets[0].time < kinda.now()
 
 
 def test_a_paused_node_is_silent_until_it_is_healed(kinda):

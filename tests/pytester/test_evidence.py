@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -221,8 +222,9 @@ def test_a_build_that_is_not_what_was_declared_is_broken(suite: Suite) -> None:
 
 
 def test_a_machine_that_is_too_busy_is_told(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytest_kinda.testbed import load
-
+    # Not "from pytest_kinda.testbed import load": an earlier run inside this process may have left
+    # the package with an attribute that is not the module that the next one will import.
+    load = importlib.import_module("pytest_kinda.testbed.load")
     loads = iter([load.Load(2.0), load.Load(3.0, saturated_seconds=2.5)])
     monkeypatch.setattr(load.LoadWatch, "load", property(lambda self: next(loads)))
     suite.write(test_x=TESTS)
@@ -238,3 +240,20 @@ def test_a_machine_that_is_too_busy_is_told(suite: Suite, monkeypatch: pytest.Mo
     )
     junit = (suite.pytester.path / "out.xml").read_text()
     assert junit.count('name="kinda_load" value="no processor was free') == 1
+
+
+def test_a_build_that_fails_leaves_its_logs(suite: Suite, tmp_path: Path) -> None:
+    (tmp_path / "kind.log").write_text("no room")
+    suite.pytester.makeconftest(
+        CONFTEST.replace(
+            'remedy="declare it")',
+            f'remedy="declare it", logs=__import__("pathlib").Path({str(tmp_path)!r}))',
+        )
+    )
+    suite.write(test_x=TESTS.replace("A)", "BAD)"))
+    result = suite.run()
+    result.assert_outcomes(errors=1, skipped=1)
+    (log,) = (suite.pytester.path / ".kinda").glob("*/build/*.log")
+    assert "test_well" in log.parent.parent.name
+    assert log.read_text() == "no room"
+    result.stdout.fnmatch_lines(["*kinda evidence*", "  build/kind.log"])
