@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
-    from pytest_kinda.testbed.testbed import Testbed
+    from pytest_kinda.testbed.testbed import Testbed as Testbed
     from pytest_kinda.topology.kubernetes import ControlPlane, Worker
     from pytest_kinda.topology.link import Link
     from pytest_kinda.topology.topology import Topology
@@ -37,6 +37,7 @@ _WHERE = {
     "Worker": "topology.kubernetes",
 }
 
+# Testbed is for scripts, by its name: `import *` of a topology's module loads what declares only.
 __all__ = [
     "Command",
     "ControlPlane",
@@ -48,7 +49,6 @@ __all__ = [
     "Router",
     "Shape",
     "Switch",
-    "Testbed",
     "Topology",
     "Worker",
 ]
@@ -63,4 +63,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_WHERE})
