@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pytest_kinda.errors import CommandError
+from pytest_kinda.plan.values import Plan
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.nodes import NodeHandle, addresses_of
+
+LOSSY_TRIES = 12
+"""Packets between two nodes, where some are lost by declaration, of which one must come back."""
 
 # One exec a source: all its pings at once, and the addresses that answered on its output.
 _PING_ALL = (
@@ -122,3 +126,9 @@ def reachability(
                 if name != source:
                     pairs[source, name] = answered.issuperset(addresses)
     return Reachability(pairs, tuple(skipped))
+
+
+def tries_of(plan: Plan) -> int:
+    """How often a packet is sent before it counts: one may be lost where loss is declared."""
+    shapes = [end.shape for node in plan.nodes for end in node.interfaces]
+    return LOSSY_TRIES if any(shape and shape.loss for shape in shapes) else 1

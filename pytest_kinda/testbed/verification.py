@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from pytest_kinda.plan.values import NodePlan, Plan
 from pytest_kinda.testbed.fidelity import Fidelity
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
-from pytest_kinda.testbed.reachability import Reachability, ping_all, reachability
+from pytest_kinda.testbed.reachability import Reachability, ping_all, reachability, tries_of
 
 # bash's own TCP client; `timeout` ends a connection that nobody answers.
 _CONNECT = 'timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2"'
@@ -128,13 +128,28 @@ def services_of(plan: Plan) -> list[tuple[str, int]]:
     return [(str(first), 443), (plan.cluster.dns, 53)]
 
 
+def _repeated(tries: int, probe: Callable[[], Reachability]) -> Reachability:
+    """Probe until every pair has been reached once, or so many times."""
+    found = probe()
+    for _ in range(tries - 1):
+        if found:
+            break
+        again = probe()
+        pairs = {pair: well or again.pairs.get(pair, False) for pair, well in found.pairs.items()}
+        found = Reachability(pairs, found.skipped)
+    return found
+
+
 def verify(plan: Plan, nodes: Sequence[NodeHandle], *, wait: float = 1.0) -> Verification:
     """Really send packets everywhere and read the leak guard. Raises CommandError."""
     kubernetes = [node for node in nodes if isinstance(node, KubernetesNodeHandle)]
     tunnel = plan.tunnel is not None and plan.tunnel.driver != "none"
+    tries = tries_of(plan)
     return Verification(
-        reachability(nodes, nodes, wait=wait),
-        pod_reachability(kubernetes, wait=wait) if tunnel else Reachability({}),
+        _repeated(tries, lambda: reachability(nodes, nodes, wait=wait)),
+        _repeated(tries, lambda: pod_reachability(kubernetes, wait=wait))
+        if tunnel
+        else Reachability({}),
         service_connections(kubernetes, services_of(plan)),
         read_leaks(kubernetes),
     )

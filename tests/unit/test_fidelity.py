@@ -127,6 +127,14 @@ def test_a_way_that_is_not_planned_is_a_row_of_its_own() -> None:
     assert wrong.problems[1] == "path of h1->h2: expected h1 r1 h2, measured h1 r9 h2"
 
 
+def test_a_lost_packet_shows_the_beginning_of_its_way() -> None:
+    planned = frozenset({("a", "b", "d"), ("a", "c", "d")})
+    assert fidelity.cut_short(("a", "c"), planned)
+    assert fidelity.cut_short((), planned)
+    assert not fidelity.cut_short(("a", "c", "d"), planned)
+    assert not fidelity.cut_short(("a", "d"), planned)
+
+
 def test_the_table_shows_what_was_declared_and_what_is_wrong() -> None:
     rows = fidelity.rows_of(Named(rate=100_000_000), WIRE, rate(90e6))  # type: ignore[arg-type]
     text = str(Fidelity(tuple(rows), Load(3.0, saturated_seconds=2.0)))
