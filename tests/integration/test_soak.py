@@ -22,7 +22,7 @@ from tests.support.machine import Snapshot, await_same, snapshot
 pytestmark = pytest.mark.slow
 
 CYCLES = int(os.environ.get("KINDA_TEST_SOAK", "5"))
-DEVICE_CYCLES = 4 * CYCLES
+DEVICE_CYCLES = 2 * CYCLES
 MEMORY = 16e6
 """Bytes that this process may grow by after its first cycle: allocators keep what they had."""
 ENGINE_FILES = 8
