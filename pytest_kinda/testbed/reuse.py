@@ -35,12 +35,8 @@ def attach(topology: Topology, options: PlanOptions, progress: Progress) -> Test
             continue
         reason = _unfit(known, wanted)
         if not reason:
-            try:
-                testbed = Testbed.open(known.directory)
-                reason = _damage(testbed)
-            except KindaError as error:
-                reason = f"damaged: {error.message.splitlines()[0]}"
-            if not reason:
+            testbed, reason = _opened(known)
+            if testbed is not None:
                 progress.info(f"reusing testbed {known.id}")
                 return testbed
         progress.info(f"testbed {known.id} is {reason}; it is left alone")
@@ -86,9 +82,8 @@ def attach_to(
         )
     reason = _unfit(known, signature(topology, options))
     if not reason:
-        testbed = Testbed.open(known.directory)
-        reason = _damage(testbed)
-        if not reason:
+        testbed, reason = _opened(known)
+        if testbed is not None:
             progress.info(f"attached to testbed {known.id}")
             return testbed
     raise BuildError(_STEP, f"testbed {known.id} is {reason}; it is left alone")
@@ -115,6 +110,16 @@ def _taken(known: Known) -> bool:
         os.close(handle)
         return False
     return True
+
+
+def _opened(known: Known) -> tuple[Testbed | None, str]:
+    """The testbed, or what is damaged in it."""
+    try:
+        testbed = Testbed.open(known.directory)
+        damage = _damage(testbed)
+    except KindaError as error:
+        return None, f"damaged: {error.message.splitlines()[0]} (kinda clean {known.id})"
+    return (None, damage) if damage else (testbed, "")
 
 
 def _damage(testbed: Testbed) -> str:
