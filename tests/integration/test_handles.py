@@ -153,8 +153,10 @@ def test_drops_are_counted_in_their_direction(kinda):
     with kinda.link("r1", "h2").measure() as measured:
         found = kinda.iperf("h1", "h2", udp=True, rate=100_000_000, seconds=1)
     counted = measured.counters
-    assert found.lost_packets > 100
-    assert counted.drops_a_to_b >= found.lost_packets
+    # What was sent and did not go out there; a busy receiver may lose some of the rest.
+    missing = found.packets - counted.packets_a_to_b
+    assert missing > 1000
+    assert 0.95 * missing <= counted.drops_a_to_b <= 1.05 * missing + 50
     assert counted.drops_b_to_a == 0
     assert counted.drops == counted.drops_a_to_b
 

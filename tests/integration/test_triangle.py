@@ -334,6 +334,36 @@ def test_a_wait_that_is_late_says_the_last_state(kinda):
         kinda.cluster.wait_for("pod/never", "Ready", timeout=3)
 
 
+def test_evidence_of_a_cluster_has_the_logs_of_its_pods(kinda, tmp_path):
+    kinda.cluster.run_pod("talks", node="w2", command=["sh", "-c", "echo said; sleep 1000"])
+    pieces = {piece.name: piece.problem for piece in kinda.evidence(tmp_path)}
+    assert {name: problem for name, problem in pieces.items() if problem} == {}
+    logs = (tmp_path / "cluster/logs.txt").read_text()
+    assert f"== {kinda.cluster.namespace}/talks" in logs
+    assert " said" in logs.partition("/talks\n")[2].splitlines()[0]
+    assert "talks" in (tmp_path / "cluster/pods.txt").read_text()
+    assert "kubelet" in (tmp_path / "nodes/w2/kubelet.txt").read_text()
+    # Of the time before the test there is nothing.
+    kinda.begin_test("the next one")
+    kinda.evidence(tmp_path)
+    assert " said" not in (tmp_path / "cluster/logs.txt").read_text()
+
+
+def test_http_load_through_a_service(kinda, client, web):
+    address = web["spec"]["clusterIP"]
+    load = kinda.http_load(client, f"http://{address}/", requests=100, parallel=4)
+    assert load, load
+    assert load.statuses == {200: 100}
+
+
+def test_a_cluster_is_as_declared(kinda):
+    found = kinda.fidelity()
+    assert found, str(found)
+    rows = {(row.what, row.where): row for row in found.rows}
+    assert rows["path", "all nodes"].measured == "20 of 20 pairs"
+    assert rows["rate", "r1--r2 r1->r2"].expected == "100mbit"
+
+
 def test_wrong_arguments_are_explained(kinda):
     with pytest.raises(UnknownNameError, match="there are c1, w1, w2, r1, r2"):
         kinda.cluster.run_pod("p", node="w9")
