@@ -10,14 +10,20 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from pytest_kinda.build.engine_api import Events, containers_of, inspect, place_of
+from pytest_kinda.build.engine_api import (
+    Events,
+    containers_of,
+    docker_request,
+    inspect,
+    place_of,
+)
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.kind import container_names
 from pytest_kinda.build.labels import CLUSTER_LABEL
 from pytest_kinda.errors import BuildError
 from pytest_kinda.operations import AppendLines, Operation, Place
 from pytest_kinda.plan import start_operations
-from pytest_kinda.plan.values import Plan
+from pytest_kinda.plan.values import NodePlan, Plan
 
 STEP = "node containers"
 
@@ -79,6 +85,9 @@ class NodeWatch:
         self.containers[name] = container
         networks = inspect(container)["NetworkSettings"]["Networks"]
         self.addresses[name] = networks[self.cluster]["IPAddress"]
+        limits = limits_of(self.plan.node(name))
+        if limits:
+            docker_request("POST", f"/containers/{container}/update", limits)
         operations: list[Operation] = list(start_operations(self.plan, self.plan.node(name)))
         self.keeper.apply([*operations, *self._hosts_lines()], dict(self.places))
 
@@ -94,6 +103,20 @@ class NodeWatch:
                 found.append(AppendLines(node.name, "/etc/hosts", lines))
             told.update(self.addresses)
         return found
+
+
+def limits_of(node: NodePlan) -> dict[str, int]:
+    """What the Docker API is told of a node's cores and memory; kind has no words for them.
+
+    Swap would let it have more memory than it was given.
+    """
+    found: dict[str, int] = {}
+    spec = node.kubernetes
+    if spec is not None and spec.cpus is not None:
+        found["NanoCpus"] = round(spec.cpus * 1e9)
+    if spec is not None and spec.memory is not None:
+        found |= {"Memory": spec.memory, "MemorySwap": spec.memory}
+    return found
 
 
 def hosts_lines(addresses: Mapping[str, str], told: set[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_kinda.devices import Router
 from pytest_kinda.generators.leaves import Builder, Leaf, Leaves, Levels, MakeNode, at_least
-from pytest_kinda.topology import Link, Node, Topology
+from pytest_kinda.topology import Link, Node, Topology, forwarding
 
 
 def random_graph(
@@ -53,6 +53,8 @@ def from_networkx(
     graph: Any,
     *,
     name: str = "",
+    leaves: Leaf | None = None,
+    links: Levels | None = None,
     node: Callable[[str, dict[str, Any]], Node] | None = None,
     link: Callable[[str, str, dict[str, Any]], Link] | None = None,
 ) -> Topology:
@@ -61,28 +63,37 @@ def from_networkx(
     A node that carries ``node`` becomes that node; else ``node(name, attributes)`` makes it, by
     default a router. An edge that carries ``link`` becomes that link; else ``link(a, b,
     attributes)`` makes it, by default with those attributes that are settings of a link.
+
+    With ``leaves`` each node that forwards gets one. Levels of ``links``: ``core`` (links that are
+    made by default, under their edges' attributes), ``leaf``, ``all``.
     """
+    builder = Builder(name or str(graph.graph.get("name") or "graph"), links)
     make_node = node or (lambda label, attributes: Router(label))
-    make_link = link or _link
-    nodes = [
-        data["node"] if isinstance(data.get("node"), Node) else make_node(str(label), dict(data))
-        for label, data in graph.nodes(data=True)
-    ]
-    links: list[Link] = []
+    for label, data in graph.nodes(data=True):
+        given = data.get("node")
+        builder.add(given if isinstance(given, Node) else make_node(str(label), dict(data)))
     seen: dict[str, int] = {}
     for a, b, data in graph.edges(data=True):
         if isinstance(data.get("link"), Link):
-            links.append(data["link"])
+            builder.links.append(data["link"])
             continue
-        made = make_link(str(a), str(b), dict(data))
+        if link is not None:
+            builder.links.append(link(str(a), str(b), dict(data)))
+        else:
+            settings = {key: value for key, value in data.items() if key in _SETTINGS}
+            builder.link(str(a), str(b), level="core", **settings)
+        made = builder.links[-1]
         count = seen[made.name] = seen.get(made.name, 0) + 1
-        # parallel edges of a multigraph become links with names of their own
-        links.append(made if count == 1 else made.with_(name=f"{made.name}-{count}"))
-    return Topology(name or str(graph.graph.get("name") or "graph"), nodes, links)
+        if count > 1:
+            # parallel edges of a multigraph become links with names of their own
+            builder.links[-1] = made.with_(name=f"{made.name}-{count}")
+    if leaves is not None:
+        each = Leaves(leaves)
+        for inner in [one for one in builder.nodes if forwarding(one) != "end"]:
+            leaf = each.make()
+            builder.add(leaf)
+            builder.link(leaf, inner, level="leaf")
+    return builder.build()
 
 
 _SETTINGS = frozenset(Link.__init__.__kwdefaults__ or {})
-
-
-def _link(a: str, b: str, attributes: dict[str, Any]) -> Link:
-    return Link(a, b, **{key: value for key, value in attributes.items() if key in _SETTINGS})

@@ -10,7 +10,7 @@ import yaml
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.values import HostFacts, KubernetesSpec, MountSpec, PlanOptions
 from pytest_kinda.topology import KubernetesNode
-from pytest_kinda.topology.checks import split_mount, split_taint
+from pytest_kinda.topology.checks import split_gate, split_mount, split_taint
 
 CONTROL_PLANE_TAINT = {
     "key": "node-role.kubernetes.io/control-plane",
@@ -85,8 +85,11 @@ def kind_configuration(
             for index, one in enumerate(nodes)
         ],
     }
-    if facts.restricted:
-        configuration["featureGates"] = {"KubeletInUserNamespace": True}
+    gates = {"KubeletInUserNamespace": True} if facts.restricted else {}
+    for one in nodes:
+        gates |= dict(map(split_gate, getattr(one, "feature_gates", ())))
+    if gates:
+        configuration["featureGates"] = gates
     return configuration
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import warnings
@@ -282,11 +283,12 @@ class _Maker:
 
 def _kubernetes(name: str, given: NodeGiven) -> KubernetesNode:
     """The node of the cluster that a device becomes; Kubernetes knows no ``_`` in a name."""
-    if isinstance(given, KubernetesNode):
-        return given
     if isinstance(given, str):
         return Worker(given)
-    return (given or Worker)(name.replace("_", "-").strip("-"))
+    allowed = name.replace("_", "-").strip("-")
+    if isinstance(given, KubernetesNode):
+        return given if given.name else dataclasses.replace(given, name=allowed)
+    return (given or Worker)(allowed)
 
 
 def _words(given: Any) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ _QUALIFIED = re.compile(
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _TAINT = re.compile(r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?:(?P<effect>[A-Za-z]+)")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_GATE = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9]*)=(?P<on>true|false)")
 _PORT = re.compile(r"(?:(?P<ip>[0-9.]+):)?(?P<host>\d+):(?P<container>\d+)(/(tcp|udp|sctp))?")
 _SYSCTL = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_/-]+)+")
 
@@ -79,6 +80,23 @@ def taints(where: str, found: Sequence[str]) -> Iterator[Problem]:
             yield Problem(
                 where, "taints", repr(one), f"KEY[=VALUE]:EFFECT with {', '.join(_EFFECTS)}"
             )
+
+
+def split_gate(text: str) -> tuple[str, bool]:
+    """Name and value of ``NAME=true`` or ``NAME=false``. Raises ValueError."""
+    match = _GATE.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    return match["name"], match["on"] == "true"
+
+
+def feature_gates(where: str, found: Sequence[str]) -> Iterator[Problem]:
+    """Kubernetes feature gates."""
+    for one in found:
+        try:
+            split_gate(str(one))
+        except ValueError:
+            yield Problem(where, "feature_gates", repr(one), "NAME=true or NAME=false")
 
 
 def resources(where: str, cpus: object, memory: object) -> Iterator[Problem]:

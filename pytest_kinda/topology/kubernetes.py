@@ -18,9 +18,11 @@ class KubernetesNode(Node):
     """A node of the cluster.
 
     ``labels`` and ``taints`` (``KEY=VALUE:EFFECT``) are registered by its kubelet, ``cpus`` (cores)
-    and ``memory`` (``"2GiB"``; held in bytes) limit its container, ``mounts`` are
+    and ``memory`` (``"2GiB"``; held in bytes) limit its container (what its kubelet reports as its
+    capacity stays that of the machine), ``mounts`` are
     ``SOURCE:TARGET[:ro]`` and ``ports`` ``HOST:CONTAINER[/tcp|udp|sctp]`` strings,
-    ``kubeadm_patches`` YAML texts that kind merges into the kubeadm configuration.
+    ``kubeadm_patches`` YAML texts that kind merges into the kubeadm configuration. One without a
+    name is for places that give it one, as ``Topology.from_kathara`` does.
 
     >>> Worker("w1", labels={"zone": "edge"}, taints=["slow=true:NoSchedule"])
     Worker(name='w1', labels={'zone': 'edge'}, taints=('slow=true:NoSchedule',))
@@ -33,6 +35,7 @@ class KubernetesNode(Node):
         " with a letter or digit first and last"
     )
 
+    name: str = ""
     _: KW_ONLY
     labels: Mapping[str, str] = EMPTY
     taints: Sequence[str] = ()
@@ -61,10 +64,21 @@ class KubernetesNode(Node):
 
 @dataclass(frozen=True, repr=False)
 class ControlPlane(KubernetesNode):
-    """A node that runs the API server, and etcd with it."""
+    """A node that runs the API server, and etcd with it.
+
+    ``feature_gates`` (``NAME=true`` or ``NAME=false``) hold for every component of the cluster.
+    """
 
     kind: ClassVar[str] = "control-plane"
     role: ClassVar[Literal["control-plane", "worker"]] = "control-plane"
+
+    _: KW_ONLY
+    feature_gates: Sequence[str] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        """All that is wrong with this node by itself."""
+        yield from super().problems()
+        yield from checks.feature_gates(self.where, self.feature_gates)
 
 
 @dataclass(frozen=True, repr=False)

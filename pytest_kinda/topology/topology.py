@@ -110,7 +110,8 @@ class Topology:
 
         The lab is deployed as it is: its devices' files and startup scripts give addresses and
         routes. ``workers`` turns devices into nodes of the cluster with the addresses of their
-        startup scripts: names, or a mapping to a node, its name, or a kind (``ControlPlane``).
+        startup scripts: names, or a mapping to a node (``Worker(labels=...)`` takes the device's
+        name), its name, or a kind (``ControlPlane``).
         A relative ``path`` is relative to the declaring file.
         ``nodes`` are further nodes, which ``attach`` links to devices or collision domains.
         ``images`` maps the lab's images to others; without it Kathara's own become ``@base`` and

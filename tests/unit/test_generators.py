@@ -105,3 +105,21 @@ def test_graphs_of_others() -> None:
     assert [one.name for one in found.links] == ["a--b", "a--b-2"]
     assert found.links[0].rate == 5_000_000
     assert not any(isinstance(one, Worker) for one in found.nodes)
+
+
+def test_graphs_of_others_with_a_leaf_at_each_router() -> None:
+    import networkx
+
+    graph = networkx.cycle_graph(4)
+    graph.edges[0, 1]["rate"] = "5mbit"
+    levels = {"core": {"rate": "1gbit"}, "leaf": {"mtu": 9000}}
+    found = from_networkx(
+        networkx.relabel_nodes(graph, lambda number: f"r{number}"), leaves="workers", links=levels
+    )
+    assert [one.name for one in found.nodes][4:] == ["c1", "w1", "w2", "w3"]
+    assert len(found.links) == 8
+    assert found.link("r0", "r1").rate == 5_000_000
+    assert found.link("r1", "r2").rate == 10**9
+    assert found.link("w3", "r3").mtu == 9000
+    with pytest.raises(ValueError, match="leaf"):
+        from_networkx(graph, node=lambda name, _: Router(f"r{name}"), links={"leaf": {}})

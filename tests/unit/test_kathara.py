@@ -259,11 +259,16 @@ def test_the_plan_gives_a_lab_no_address_and_no_route() -> None:
 def test_devices_become_nodes_with_the_addresses_of_their_scripts() -> None:
     topology = read(
         EVERYTHING,
-        workers={"pc1": Worker("w1", labels={"at": "a"}), "pc2": None},
+        workers={
+            "pc1": Worker("w1", labels={"at": "a"}),
+            "pc2": Worker(taints=["slow:NoSchedule"]),
+        },
         nodes=[ControlPlane("c1")],
         attach=[Link("c1", "A"), Link("c1", "r2", name="far")],
     )
     assert topology.node("w1") == Worker("w1", labels={"at": "a"})
+    # one without a name has the device's
+    assert topology.node("pc2") == Worker("pc2", taints=["slow:NoSchedule"])
     made = plan(topology)
     endpoints = {one.name: one.endpoint for one in made.kubernetes_nodes}
     # of what is attached to a domain the plan takes the next free address of its subnet

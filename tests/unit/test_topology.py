@@ -20,6 +20,7 @@ from pytest_kinda import (
     Worker,
 )
 from pytest_kinda.errors import TopologyError, UnknownNameError
+from pytest_kinda.plan import plan
 from pytest_kinda.topology.composition import join
 from tests.support.declared import mixed, triangle
 
@@ -205,3 +206,12 @@ def test_graph_and_back() -> None:
         assert again.nodes == one.nodes
         assert set(again.links) == set(one.links)
     assert isinstance(mixed().node("s1"), Switch)
+
+
+def test_feature_gates_are_of_the_cluster_and_checked() -> None:
+    gated = triangle().with_(nodes=[ControlPlane("c1", feature_gates=["A=true", "B=false"])])
+    made = plan(gated)
+    assert made.cluster is not None
+    assert made.cluster.kind["featureGates"] == {"A": True, "B": False}
+    with pytest.raises(TopologyError, match="feature_gates: found 'A'; expected NAME=true or NAME"):
+        triangle().with_(nodes=[ControlPlane("c1", feature_gates=["A"])])

@@ -1,0 +1,100 @@
+"""Whatever is declared of a node of the cluster is so: seen at Docker, the kubelet and the API."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
+from pytest_kinda.build.engine_api import inspect
+
+PORT = 38471
+PATCH = json.dumps(
+    {"kind": "JoinConfiguration", "nodeRegistration": {"kubeletExtraArgs": {"max-pods": "42"}}}
+)
+
+TOPOLOGY = Topology(
+    name="node-settings",
+    nodes=[
+        ControlPlane("c1", feature_gates=["MaxUnavailableStatefulSet=true"]),
+        Worker(
+            "w1",
+            labels={"zone": "edge", "example.org/disk": "fast"},
+            taints=["slow=true:PreferNoSchedule"],
+            cpus=1.5,
+            memory="1GiB",
+            mounts=["../data:/lab-data:ro"],
+            ports=[f"127.0.0.1:{PORT}:30471/tcp"],
+            kubeadm_patches=[PATCH],
+        ),
+        Worker("w2"),
+        Router("r1", cpus=0.5, memory="128MiB"),
+    ],
+    links=[Link("c1", "r1"), Link("w1", "r1"), Link("w2", "r1")],
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.topology(TOPOLOGY)]
+
+
+def test_labels_and_taints_are_registered(kinda):
+    metadata = kinda.cluster.get("node/w1")["metadata"]
+    assert metadata["labels"]["zone"] == "edge"
+    assert metadata["labels"]["example.org/disk"] == "fast"
+    assert "zone" not in kinda.cluster.get("node/w2")["metadata"]["labels"]
+    (taint,) = kinda.cluster.get("node/w1")["spec"]["taints"]
+    assert taint == {"key": "slow", "value": "true", "effect": "PreferNoSchedule"}
+
+
+def test_cores_and_memory_limit_the_containers(kinda):
+    def limits(name: str) -> tuple[int, int]:
+        found = inspect(kinda.standing.containers[name])["HostConfig"]
+        return found["NanoCpus"], found["Memory"]
+
+    assert limits("w1") == (1_500_000_000, 2**30)
+    assert limits("w2") == (0, 0)
+    cores, memory = limits("r1")
+    assert memory == 128 * 2**20
+    # Kathara says it as a quota
+    found = inspect(kinda.standing.containers["r1"])["HostConfig"]
+    assert cores == 500_000_000 or found["CpuQuota"] == found["CpuPeriod"] // 2 == 50_000
+
+
+def test_a_directory_is_mounted_read_only(kinda):
+    node = kinda.node("w1")
+    assert "kathara" in node.exec("ls", "/lab-data").lines
+    assert not node.exec("touch", "/lab-data/x", check=False).ok
+
+
+def test_a_patch_changes_this_nodes_kubelet_only(kinda):
+    pods = {
+        name: kinda.cluster.get(f"node/{name}")["status"]["capacity"]["pods"]
+        for name in ("w1", "w2")
+    }
+    assert pods == {"w1": "42", "w2": "110"}
+
+
+def test_feature_gates_are_those_of_every_component(kinda):
+    manifest = kinda.node("c1").read_text("/etc/kubernetes/manifests/kube-controller-manager.yaml")
+    assert "MaxUnavailableStatefulSet=true" in manifest
+    for name in ("c1", "w1"):
+        kubelet = kinda.node(name).read_text("/var/lib/kubelet/config.yaml")
+        assert "MaxUnavailableStatefulSet: true" in kubelet
+
+
+def test_a_published_port_leads_to_a_node_port(kinda):
+    serve = "mkdir /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
+    kinda.cluster.run_pod("web", node="w2", command=["sh", "-c", serve], ports=[80])
+    port = {"port": 80, "targetPort": 80, "nodePort": 30471}
+    kinda.cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": kinda.cluster.namespace},
+            "spec": {"type": "NodePort", "selector": {"app": "web"}, "ports": [port]},
+        }
+    )
+    kinda.cluster.wait_for_service("web")
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=9) as answer:
+        assert answer.read() == b"hello\n"
