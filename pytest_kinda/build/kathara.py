@@ -116,7 +116,8 @@ def _options(node: NodePlan, device: DeviceSpec) -> list[tuple[str, Any]]:
     if device.cpus is not None:
         found.append(("cpus", device.cpus))
     if device.memory is not None:
-        found.append(("mem", f"{device.memory}b"))
+        # of its own type: a size writes itself with its name
+        found.append(("mem", f"{int(device.memory)}b"))
     if device.privileged:
         found.append(("privileged", True))
     elif missing := sorted(set(device.capabilities) - GIVEN_CAPABILITIES):

@@ -115,7 +115,8 @@ def limits_of(node: NodePlan) -> dict[str, int]:
     if spec is not None and spec.cpus is not None:
         found["NanoCpus"] = round(spec.cpus * 1e9)
     if spec is not None and spec.memory is not None:
-        found |= {"Memory": spec.memory, "MemorySwap": spec.memory}
+        memory = int(spec.memory)
+        found |= {"Memory": memory, "MemorySwap": memory}
     return found
 
 

@@ -71,3 +71,20 @@ def test_files_travel_as_an_archive() -> None:
     with tarfile.open(fileobj=io.BytesIO(archive(files))) as tar:
         found = {one.name: (one.mode, tar.extractfile(one).read()) for one in tar}  # type: ignore[union-attr]
     assert found == {"etc/a": (0o600, b"text"), "b": (0o644, b"\0\xff")}
+
+
+def test_limits_of_containers_are_plain_numbers() -> None:
+    """A size of the package is a number that writes itself with its name."""
+    from pytest_kinda import Host, Topology
+    from pytest_kinda.build.kathara import _options
+    from pytest_kinda.build.nodes import limits_of
+    from pytest_kinda.plan import plan
+    from tests.support.declared import mixed
+
+    host = plan(Topology("t", [Host("h1", memory="128MiB", cpus=0.5)])).node("h1")
+    assert host.device is not None
+    options = _options(host, host.device)
+    assert ("mem", "134217728b") in options
+    assert ("cpus", 0.5) in options
+    worker = plan(mixed()).node("w1")
+    assert str(limits_of(worker)) == "{'Memory': 1073741824, 'MemorySwap': 1073741824}"
