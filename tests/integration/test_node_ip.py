@@ -1,4 +1,4 @@
-"""``node_ip="docker"``: kind's own address as InternalIP, and what then crosses Docker's network."""
+"""``node_ip="docker"``: kind's address as InternalIP, and what then crosses Docker's network."""
 
 from __future__ import annotations
 
