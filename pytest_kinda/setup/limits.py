@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_kinda.setup import pins
+from pytest_kinda.setup import folders, pins
 from pytest_kinda.setup.steps import Found, NotAllowed, Report
 
 WANTED: Mapping[str, int] = {
@@ -15,8 +16,23 @@ WANTED: Mapping[str, int] = {
 }
 
 
+BEFORE = "limits.json"
+"""The file, in our state directory, with the values that limits had before they were raised."""
+
+
+def _note(key: str, value: int) -> None:
+    """Keep the oldest value of a limit, on disk before the limit is changed."""
+    path = folders.state() / BEFORE
+    known = json.loads(path.read_text()) if path.exists() else {}
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps({key.replace("/", "."): value, **known}))
+    scratch.replace(path)
+
+
 class Limits:
     """Step: inotify limits that 31 nodes fit in. Raised until the next boot, never lowered.
+
+    The old values are written to ``limits.json`` of our state directory before they are changed.
 
     :param root: where the kernel's parameters are files.
     """
@@ -47,7 +63,9 @@ class Limits:
                     "about 8 nodes)",
                     remedy=self._command(),
                 )
-            report(f"{key.replace('/', '.')} = {WANTED[key]}")
+            before = self._value(key)
+            _note(key, before)
+            report(f"{key.replace('/', '.')} = {WANTED[key]} (it was {before})")
             file.write_text(f"{WANTED[key]}\n")
 
     def _value(self, key: str) -> int:

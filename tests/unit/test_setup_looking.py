@@ -22,6 +22,11 @@ from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Found, Report
 
 
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 def kernel(root: Path, instances: int, watches: int) -> limits.Limits:
     folder = root / "fs/inotify"
     folder.mkdir(parents=True)
@@ -270,3 +275,14 @@ def test_doctor_says_where_this_is_not_tested(
 def test_doctor_wants_linux() -> None:
     finding = doctor.platform_finding("Darwin", "arm64", "24.0", "")
     assert (finding.state, doctor.missing([finding])) == ("missing", True)
+
+
+def test_what_a_limit_was_is_on_disk_before_it_is_raised(tmp_path: Path) -> None:
+    step = kernel(tmp_path, 128, 65536)
+    step.do(lambda line: None)
+    path = tmp_path / "state" / "pytest-kinda" / limits.BEFORE
+    before = {"fs.inotify.max_user_instances": 128, "fs.inotify.max_user_watches": 65536}
+    assert json.loads(path.read_text()) == before
+    (tmp_path / "fs/inotify/max_user_instances").write_text("256\n")
+    step.do(lambda line: None)
+    assert json.loads(path.read_text()) == before  # the first value, not the last
