@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kinda.build import readiness
-from pytest_kinda.build.devices import start_devices
+from pytest_kinda.build.devices import await_kathara, start_devices
 from pytest_kinda.build.direct import DirectEngine
 from pytest_kinda.build.directories import logs_directory, new_testbed_directory
 from pytest_kinda.build.engine import Deployed, NetworkEngine
@@ -158,6 +159,8 @@ class _Builder:
             self.containers |= self.watch.containers
             self.places |= self.watch.places
         with _step(self.progress, "wiring"):
+            if self.kathara:
+                await_kathara(self.plan.devices, self.containers)
             operations: list[Operation] = list(
                 wire_operations(self.plan, deployed.bridges, self.testbed)
             )
@@ -207,6 +210,8 @@ class _Builder:
             places={name: to_json(place) for name, place in self.places.items()},
             kubeconfig=str(kubeconfig) if kubeconfig else None,
         )
+        argv = [sys.executable, "-m", "pytest_kinda.build.watch", str(self.home)]
+        self.keeper.spawn(argv, log=self.home / "watch.log")
         return Standing(
             self.testbed,
             self.home,

@@ -76,11 +76,8 @@ def start_device(node: NodePlan, container: str, kathara: bool) -> None:
     """Files, then start-up commands in their order."""
     device = node.device or DeviceSpec()
     execution = ContainerExecution(container, node.name)
-    if kathara:
-        # The direct engine has put the files there before the start.
-        _await_kathara(execution, node.name)
-        if device.files:
-            docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
+    if kathara and device.files:  # the direct engine has put them there before the start
+        docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
     for command in device.startup:
         finished = execution.run(command.argv, timeout=_STARTUP_LIMIT)
         if command.check and finished.rc != 0:
@@ -98,7 +95,18 @@ def await_device(node: NodePlan, container: str) -> None:
         _await_ready(ContainerExecution(container, node.name), node.name, ready)
 
 
-def _await_kathara(execution: ContainerExecution, name: str) -> None:
+def await_kathara(nodes: Sequence[NodePlan], containers: Mapping[str, str]) -> None:
+    """Wait until Kathara's own script has ended in every device. Raises BuildError."""
+    with ThreadPoolExecutor(_AT_ONCE, "kathara") as pool:
+        waiting = [
+            pool.submit(_await_script, ContainerExecution(containers[one.name], one.name), one.name)
+            for one in nodes
+        ]
+        for one in waiting:
+            one.result()
+
+
+def _await_script(execution: ContainerExecution, name: str) -> None:
     script = f"until [ -e {_KATHARA_ENDED} ]; do sleep 0.02; done"
     try:
         finished = execution.run(["/bin/sh", "-c", script], timeout=30)

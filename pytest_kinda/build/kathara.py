@@ -142,11 +142,19 @@ def find_lab(plan: Plan, testbed: str) -> Deployed:
     with ThreadPoolExecutor(8) as pool:
         places = pool.map(place_of, found.containers.values())
         found.places = dict(zip(found.containers, places, strict=True))
-    networks = {one["Labels"]["name"]: one["Id"] for one in networks_of(label)}
-    for segment in plan.segments:
-        if segment.by == "engine" and segment.engine_name in networks:
-            found.bridges[segment.name] = bridge_name(networks[segment.engine_name])
+    found.bridges = find_bridges(plan, testbed)
     return found
+
+
+def find_bridges(plan: Plan, testbed: str) -> dict[str, str]:
+    """The bridge on the host of each segment that Kathara has made. Raises HostError."""
+    label = f"lab_hash={lab_hash(testbed)}"
+    networks = {one["Labels"]["name"]: one["Id"] for one in networks_of(label)}
+    return {
+        segment.name: bridge_name(networks[segment.engine_name])
+        for segment in plan.segments
+        if segment.by == "engine" and segment.engine_name in networks
+    }
 
 
 def _manager() -> Any:

@@ -39,6 +39,17 @@ class KeeperClient(Protocol):
     ) -> tuple[int, ...]:
         """Journal and carry out; the sequence numbers. Raises HostError."""
 
+    def rewire(
+        self, node: str, operations: Sequence[Operation], places: Mapping[str, Place]
+    ) -> Any:
+        """Wire a node whose container has started again; its new places count from now on."""
+
+    def restarted(self, node: str, **facts: Any) -> Any:
+        """Tell what has become of a node since its container started again."""
+
+    def restarts(self) -> Mapping[str, Mapping[str, Any]]:
+        """The last restart of each node that has had one."""
+
     def revert(self, sequence_numbers: Sequence[int]) -> Any:
         """Undo operations carried out before."""
 

@@ -20,8 +20,9 @@ from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.host.places import places_of
 from pytest_kinda.host.recordings import Recordings
-from pytest_kinda.jsonvalues import from_json
-from pytest_kinda.operations import Place, decode
+from pytest_kinda.host.standing import StandingState
+from pytest_kinda.jsonvalues import from_json, to_json
+from pytest_kinda.operations import Operation, Place, SetInterface, decode
 
 if TYPE_CHECKING:
     from pytest_kinda.host.keeper import KeeperServer
@@ -44,7 +45,8 @@ class Calls:
         self._lock = threading.Lock()
         self._hubs: Place | None = None
         self._hubs_lock = threading.Lock()
-        self._places: dict[str, Place] = {}
+        self._standing = StandingState()
+        self._restarts: dict[str, Mapping[str, Any]] = {}
         self._recordings = Recordings(self.start_child, self._forget)
         self._holders = Holders(self.start_child, self._forget)
 
@@ -80,20 +82,41 @@ class Calls:
         self._keeper.keep(bool(request["keep"]))
 
     def call_apply(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
-        """Journal how to undo operations, then carry them out; the journal's numbers."""
-        from pytest_kinda.host import carry
+        """Journal how to undo operations, then carry them out; the journal's numbers.
 
+        A place that has been re-wired since its client looked is the newest one of that name.
+        """
         operations = [decode(one) for one in request["operations"]]
-        places = {name: from_json(Place, one) for name, one in request["places"].items()}
-        named = {name for one in operations for name in places_of(one)}
-        if HUBS not in places and (self._hubs is not None or HUBS in named):
-            # also where nothing is done in it: the other end of a cable may be there
-            places[HUBS] = self._place_of_hubs()
-        self._places.update(places)
-        made = [carry.undo_entry(one, places) for one in operations]
-        numbers = self._record([one for one in made if one is not None])
-        carry.carry_out(operations, places, self._holders)
-        return numbers
+        with self._standing.acting():
+            places = self._standing.places(_places(request))
+            self._standing.heard(operations)
+            return self._carry_out(operations, places)
+
+    def call_rewire(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Wire a node whose container has started again; what faults did to it comes back too."""
+        log.info("wiring %s, which has started again", request["node"])
+        with self._standing.rewiring():
+            places = self._standing.places(_places(request))
+            operations = self._standing.as_it_was([decode(one) for one in request["operations"]])
+            for one in operations:
+                if isinstance(one, SetInterface):
+                    # it may have gone with the old interface, which is no failure
+                    self._holders.end(one.place, one.interface)
+            numbers = self._carry_out(operations, places)
+            table = {one: to_json(place) for one, place in places.items()}
+            self._keeper.journal.append([{"note": {"places": table}}])
+            return numbers
+
+    def call_restarted(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """What has become of a node since its container started again."""
+        with self._lock:
+            self._restarts[str(request["node"])] = dict(request["facts"])
+        log.info("%s restarted: %s", request["node"], request["facts"])
+
+    def call_restarts(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """The last restart of each node that has had one."""
+        with self._lock:
+            return dict(self._restarts)
 
     def call_revert(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Undo operations by their numbers, newest first; goes on past errors."""
@@ -175,10 +198,9 @@ class Calls:
 
     def call_capture_start(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Begin a capture; its id. Places that the request does not hold are as last heard of."""
-        given = {name: from_json(Place, one) for name, one in request["places"].items()}
         return self._recordings.start(
             request["points"],
-            {**self._places, **given},
+            self._standing.places(_places(request)),
             expression=str(request["filter"]),
             path=str(request["path"]),
             snaplen=int(request["snaplen"]),
@@ -256,6 +278,20 @@ class Calls:
             raise HostError(f"there is no child {number} (any more)")
         return child
 
+    def _carry_out(
+        self, operations: Sequence[Operation], places: dict[str, Place]
+    ) -> tuple[int, ...]:
+        from pytest_kinda.host import carry
+
+        named = {name for one in operations for name in places_of(one)}
+        if HUBS not in places and (self._hubs is not None or HUBS in named):
+            # also where nothing is done in it: the other end of a cable may be there
+            places[HUBS] = self._place_of_hubs()
+        made = [carry.undo_entry(one, places) for one in operations]
+        numbers = self._record([one for one in made if one is not None])
+        carry.carry_out(operations, places, self._holders)
+        return numbers
+
     def _record(self, entries: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         numbers = self._keeper.journal.record(entries)
         with self._lock:
@@ -284,7 +320,11 @@ class Calls:
             return self._hubs
 
 
-_MAKING = ("record", "apply", "run", "spawn", "keep", "capture_start")
+_MAKING = ("record", "apply", "rewire", "run", "spawn", "keep", "capture_start")
+
+
+def _places(request: Mapping[str, Any]) -> dict[str, Place]:
+    return {name: from_json(Place, one) for name, one in request["places"].items()}
 
 
 def _outputs(stack: ExitStack, log_file: str | None) -> tuple[IO[bytes], IO[bytes], int]:

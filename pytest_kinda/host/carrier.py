@@ -27,7 +27,8 @@ _USE_LIMIT = 5.0
 _UNANSWERED = (0x01, 0x20)  # NUD_INCOMPLETE, NUD_FAILED
 _KERNEL = 2  # protocol of the routes that come back by themselves
 
-_kept: dict[tuple[int, str], list[Any]] = {}
+# by index: the interface that takes a restarted node's place may have the name, and not the routes
+_kept: dict[tuple[int, int], list[Any]] = {}
 _lock = threading.Lock()
 
 
@@ -86,7 +87,7 @@ def _set_down(namespace: Namespace, index: int) -> None:
             if route["proto"] != _KERNEL and index in _interfaces_of(route)
         ]
         with _lock:
-            _kept.setdefault((namespace.inode, name), routes)
+            _kept.setdefault((namespace.inode, index), routes)
         ip.link("set", index=index, state="down")
 
 
@@ -95,9 +96,8 @@ def _set_up(namespace: Namespace, index: int) -> None:
         link = ip.get_links(index)[0]
         if not link["flags"] & 1:
             ip.link("set", index=index, state="up")
-        name = link.get_attr("IFLA_IFNAME")
         with _lock:
-            routes = _kept.pop((namespace.inode, name), [])
+            routes = _kept.pop((namespace.inode, index), [])
         for route in routes:
             _put_back(ip, route)
 

@@ -158,6 +158,29 @@ class Keeper:
             )
         )
 
+    def rewire(
+        self, node: str, operations: Sequence[Operation], places: Mapping[str, Place]
+    ) -> None:
+        """Wire a node whose container has started again, while no other operation is carried out.
+
+        ``places`` are from now on what everyone's operations in them mean. The journal's places
+        are brought up to date. Shapes that faults have set, and cuts, are made again.
+        """
+        self._call(
+            "rewire",
+            node=node,
+            operations=[encode(one) for one in operations],
+            places={name: to_json(one) for name, one in places.items()},
+        )
+
+    def restarted(self, node: str, **facts: Any) -> None:
+        """Tell what has become of a node since its container started again."""
+        self._call("restarted", node=node, facts=facts)
+
+    def restarts(self) -> Mapping[str, Mapping[str, Any]]:
+        """The last restart of each node that has had one, as :meth:`restarted` told it."""
+        return dict(self._call("restarts"))
+
     def revert(self, sequence_numbers: Sequence[int]) -> None:
         """Undo operations of :meth:`apply`, newest first; goes on past errors, raises the first."""
         self._call("revert", numbers=list(sequence_numbers))

@@ -54,8 +54,12 @@ def make_map(peers: Mapping[str, str]) -> int:
 
 
 def add(ip: IPRoute, operation: AddTunnel, peers: int) -> None:
-    """Make the tunnel of one node, by a netlink socket of its namespace and in its namespace."""
+    """Make the tunnel of one node, by a netlink socket of its namespace and in its namespace.
+
+    One that stands is replaced: an interface of its underlay may be a new one.
+    """
     name = operation.interface
+    remove(ip, operation)
     underlay = [index_of(ip, one, operation) for one in operation.underlay]
     ip.link(
         "add",

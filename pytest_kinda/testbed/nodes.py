@@ -16,8 +16,16 @@ from pytest_kinda.testbed.processes import Execution, Process
 class Lifecycle(Protocol):
     """How a node is stopped and continued, whatever it runs in."""
 
-    def pause(self, node: str) -> Fault:
+    def pause(self, node: NodeHandle) -> Fault:
         """Freeze all its processes."""
+        ...
+
+    def kill(self, node: NodeHandle) -> Fault:
+        """End all its processes at once."""
+        ...
+
+    def restart(self, node: NodeHandle, *, grace: float, wait: bool) -> Fault:
+        """Stop it and start it again."""
         ...
 
 
@@ -90,7 +98,31 @@ class NodeHandle(CommandPlace):
 
         Use it as a call or as a context manager. Raises HostError.
         """
-        return self._lifecycle.pause(self.name)
+        return self._lifecycle.pause(self)
+
+    def kill(self) -> Fault:
+        """End all its processes at once, as a loss of power does; its files stay.
+
+        Healing, at the latest after the test, starts it and waits until it has its links back and
+        reaches what it reached before; a node of the cluster is Ready then. Use it as a call or as
+        a context manager. Raises HostError, WaitTimeoutError. Example::
+
+            with kinda.node("w1").kill():
+                assert not kinda.ping("w2", "w1", count=1)
+        """
+        return self._lifecycle.kill(self)
+
+    def restart(self, *, grace: float = 2.0, wait: bool = True) -> Fault:
+        """Stop it, with ``grace`` seconds to end by itself, and start it again; its files stay.
+
+        Returns when it has its links back and reaches what it reached before; a node of the
+        cluster is Ready then. With ``wait=False`` it returns while the node starts, and healing
+        waits: at the end of a ``with`` block, or after the test. Raises HostError,
+        WaitTimeoutError. Example::
+
+            kinda.device("r1").restart()
+        """
+        return self._lifecycle.restart(self, grace=grace, wait=wait)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

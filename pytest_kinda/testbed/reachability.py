@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pytest_kinda.errors import CommandError
+from pytest_kinda.errors import CommandError, HostError
 from pytest_kinda.plan.values import Plan
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.nodes import NodeHandle, addresses_of
@@ -110,7 +110,7 @@ def reachability(
         ]
         try:
             return node.name, ping_all(node, others, wait=wait)
-        except CommandError:
+        except (CommandError, HostError):  # the Engine refuses commands in one that does not run
             return node.name, frozenset()
 
     pairs: dict[tuple[str, str], bool] = {}

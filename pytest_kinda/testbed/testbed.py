@@ -187,9 +187,23 @@ class Testbed(Sending):
             )
 
     def _delays_broken(self) -> list[str]:
-        """Which links carry nothing because what delays their packets is dead or stalled."""
+        """Which links carry nothing because what delays their packets is dead or stalled.
+
+        Not those to a node that a fault has stopped: with ``engine="direct"`` their interface is
+        gone with it.
+        """
         keeper: Any = self.standing.keeper
-        return [str(one["broken"]) for one in keeper.holders() if one["broken"]]
+        away = self._lifecycle.away
+
+        def stopped(place: str, interface: str) -> bool:
+            known = self._nodes[place].planned.interfaces if place in self._nodes else ()
+            return any(away & {place, *one.peers} for one in known if one.name == interface)
+
+        return [
+            str(one["broken"])
+            for one in keeper.holders()
+            if one["broken"] and not stopped(one["place"], one["interface"])
+        ]
 
     def __enter__(self) -> Testbed:
         return self

@@ -61,3 +61,10 @@ def test_traffic_goes_around_a_cut_link_and_back(kinda):
         )
     await_true(lambda: goes_by(direct), "the direct way", 60)
     assert kinda.ping("h1", "h2", count=1, wait=5)
+
+
+def test_a_restarted_router_speaks_its_protocol_again(kinda):
+    kinda.device("r1").restart()
+    test_routes_come_from_the_protocol(kinda)
+    table = kinda.reachability(wait=2.0)
+    assert table, str(table)

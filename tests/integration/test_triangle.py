@@ -413,3 +413,27 @@ def test_another_process_attaches_within_two_seconds(kinda):
     print(f"attached in {float(seconds):.2f} s")
     assert identity == kinda.id
     assert float(seconds) < 2
+
+
+# Restarts: last, since what runs on a node ends with it
+
+
+def test_pods_reach_a_new_pod_on_a_restarted_worker(kinda):
+    other = kinda.cluster.run_pod("other", node="w2", command=["sleep", "infinity"])
+    with kinda.link("r1", "r2").impair(rate="20mbit"):
+        kinda.node("w1").restart()
+        new = kinda.cluster.run_pod("new", node="w1", command=["sleep", "infinity"])
+        assert kinda.ping(other, new, count=3).received == 3
+        assert kinda.ping(new, other, count=3).received == 3
+    found = kinda.verify()
+    assert found, str(found)
+
+
+def test_a_restarted_control_plane_answers_and_reaches_its_nodes(kinda):
+    hosts = sorted(kinda.node("c1").read_text("/etc/hosts").splitlines())
+    kinda.node("c1").restart()
+    assert sorted(kinda.node("c1").read_text("/etc/hosts").splitlines()) == hosts
+    pod = kinda.cluster.run_pod("after", node="w1", command=["sleep", "infinity"])
+    assert pod.exec("hostname").lines == ["after"]
+    found = kinda.verify()
+    assert found, str(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,48 @@ def test_another_process_opens_and_cleans_it(testbed_id: str, engine: Any) -> No
     assert catalogue.clean(testbed_id, silent) == ()
     with pytest.raises(KindaError, match="known: none"):
         catalogue.open_standing(testbed_id)
+
+
+def restart_by_hand(container: str) -> None:
+    argv = ["docker", "restart", "-t", "0", container]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def test_a_kept_testbed_is_wired_again_with_nobody_there(testbed_id: str, engine: Any) -> None:
+    build(plan_of("PAIR", engine), name=testbed_id, keep=True).keeper.release()  # type: ignore[attr-defined]
+    opened = catalogue.open_standing(testbed_id)
+    before = opened.places["r1"]
+    restart_by_hand(opened.containers["r1"])
+    address = opened.plan.node("h2").interfaces[0].addresses[0].partition("/")[0]
+    ping = ["ping", "-n", "-c", "1", "-W", "1", address]
+    await_true(lambda: opened.execution("h1").run(ping).rc == 0, "a packet across r1", 20)
+    # whoever opens it now knows the namespaces of now
+    assert catalogue.open_standing(testbed_id).places["r1"].started > before.started
+    assert catalogue.clean(testbed_id, silent) == ()
+
+
+def test_an_undo_in_the_middle_of_restarts_leaves_nothing(
+    testbed_id: str, engine: Any, same_machine: Snapshot
+) -> None:
+    standing = build(plan_of("PAIR", engine), name=testbed_id)
+    argv = ["docker", "restart", "-t", "0", *standing.containers.values()]
+    restarting = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    await_true(lambda: bool(standing.keeper.restarts()), "the first of them to be seen", 20)
+    assert standing.keeper.undo(silent) == ()
+    restarting.wait(30)
+    assert not standing.directory.exists()
+
+
+def test_sigkill_of_all_in_the_middle_of_restarts_leaves_what_clean_removes(
+    testbed_id: str, engine: Any, same_machine: Snapshot
+) -> None:
+    standing = build(plan_of("PAIR", engine), name=testbed_id)
+    argv = ["docker", "restart", "-t", "0", *standing.containers.values()]
+    restarting = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    await_true(lambda: bool(standing.keeper.restarts()), "the first of them to be seen", 20)
+    os.kill(int(Journal.read(standing.directory).meta["pid"]), signal.SIGKILL)
+    assert undo_testbed(standing.directory, silent) == ()
+    restarting.wait(30)
 
 
 def test_files_commands_and_readiness_come_in_their_order(testbed_id: str, engine: Any) -> None:
