@@ -66,9 +66,9 @@ def build(
     testbed = name or secrets.token_hex(3)
     reporter = progress or Silent()
     check(plan)
-    check_unclaimed(testbed)
     home = new_testbed_directory(testbed, directory)
     try:
+        check_unclaimed(testbed)
         (home / "plan.json").write_text(json.dumps(to_json(plan)))
         keeper: KeeperClient = Keeper.start(home, testbed, owner=True)
     except BaseException:

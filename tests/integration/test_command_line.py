@@ -168,6 +168,12 @@ def test_the_short_form_gives_a_terminal_only_on_a_terminal(run: Run, testbed: s
     assert b"size 2" in said
 
 
+def test_a_name_of_ones_own_that_is_taken_is_told_as_such(run: Run, testbed: str) -> None:
+    said = run("up", "tests.support.topologies:PAIR", "--name", testbed, rc=1).stderr
+    assert f"a testbed named {testbed} is there already" in said
+    assert f"remedy: kinda clean {testbed}, or choose another name" in said
+
+
 def test_images_are_listed_with_their_origin(run: Run) -> None:
     found = {one["name"]: one for one in json.loads(run("images", "--json").stdout)}
     assert {"node", "base", "router"} <= set(found)
