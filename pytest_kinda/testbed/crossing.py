@@ -47,19 +47,23 @@ def sort_ways(
     macs: Mapping[str, str],
 ) -> dict[Pair, tuple[str, ...]]:
     """The way of each pair by the echo requests among packets seen everywhere."""
-    requests: dict[Pair, list[Packet]] = {}
+    requests: dict[Pair, dict[int, dict[tuple[object, ...], Packet]]] = {}
     for packet in packets:
         head, echo = packet.ip, packet.icmp
         if head and echo and not packet.gre and (echo.type, echo.sequence) in ((8, 1), (128, 1)):
-            requests.setdefault((head.source, head.destination), []).append(packet)
+            pings = requests.setdefault((head.source, head.destination), {})
+            # A duplicate passes a place with the TTL of the first, one that goes round does not.
+            place = (packet.interface, packet.direction, head.ttl)
+            pings.setdefault(echo.identifier, {}).setdefault(place, packet)
     addressed = {node.name: node.endpoint for node in nodes}
     found: dict[Pair, tuple[str, ...]] = {}
     for source in sources:
         for name, endpoint in addressed.items():
             if name == source.name:
                 continue
-            seen = requests.get((source.endpoint, endpoint), [])
-            trace = trace_of(seen, macs, arrived=True, ours=lambda packet: True)
+            pings = requests.get((source.endpoint, endpoint), {})
+            longest = max(pings.values(), key=len, default={})
+            trace = trace_of(longest.values(), macs, arrived=True, ours=lambda packet: True)
             way = [one for one in trace.nodes if one in addressed]
             found[source.name, name] = tuple(
                 one for at, one in enumerate(way) if not at or way[at - 1] != one

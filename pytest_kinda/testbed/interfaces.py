@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Counters:
     """What an interface has counted since it was made: packets and bytes without the FCS.
 
-    ``queue_drops`` are packets that found no room in its queue or were lost there as declared; 0
-    where the node has no ``tc`` to ask.
+    ``queue_drops`` are packets that its queueing discipline has dropped: those without room in it
+    and netem's losses, not those that are lost by a tc program; 0 where the node has no ``tc``.
     """
 
     received_bytes: int = 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import dpkt
 import pytest
 
 from pytest_kinda import Host, Link, Router, Topology
@@ -12,7 +16,9 @@ from pytest_kinda.operations import Shape
 from pytest_kinda.plan import plan
 from pytest_kinda.plan.paths import Ways
 from pytest_kinda.testbed import fidelity
+from pytest_kinda.testbed.crossing import sort_ways
 from pytest_kinda.testbed.fidelity import Fidelity, binomial_interval, frames_for, path_rows
+from pytest_kinda.testbed.layers import Packet
 from pytest_kinda.testbed.load import Load, Sample, load_of, sample
 
 WIRE = Wire(Tip(1, 1, "eth0", ""), Tip(2, 2, "eth0", ""), mtu=1500, frames=100, longest=0.3)
@@ -133,6 +139,35 @@ def test_a_lost_packet_shows_the_beginning_of_its_way() -> None:
     assert fidelity.cut_short((), planned)
     assert not fidelity.cut_short(("a", "c", "d"), planned)
     assert not fidelity.cut_short(("a", "d"), planned)
+
+
+def echo(time: int, interface: str, direction: str, ttl: int, identifier: int = 1) -> Packet:
+    """An echo request from 10.0.0.1 to 10.0.0.2, as it is seen at an interface."""
+    ip = dpkt.ip.IP(src=b"\x0a\0\0\1", dst=b"\x0a\0\0\2", p=1, ttl=ttl)
+    ip.data = dpkt.icmp.ICMP(type=8, data=dpkt.icmp.ICMP.Echo(id=identifier, seq=1))
+    ip.len = len(ip)
+    frame = bytes(dpkt.ethernet.Ethernet(src=b"\2" * 6, dst=b"\2" * 6, data=ip))
+    return Packet(time, interface, direction, len(frame), frame)
+
+
+def test_a_duplicate_is_no_other_way_and_a_circle_is() -> None:
+    a, b, r = (
+        SimpleNamespace(name=name, endpoint=address)
+        for name, address in (("a", "10.0.0.1"), ("b", "10.0.0.2"), ("r", "10.0.0.3"))
+    )
+    once = [
+        echo(1, "a:eth0", "out", 64),
+        echo(2, "r:eth0", "in", 64),
+        echo(3, "r:eth1", "out", 63),
+        echo(4, "b:eth0", "in", 63),
+    ]
+    again = [replace(one, time=one.time + 10) for one in once]
+    other = [echo(20, "a:eth0", "out", 64, identifier=2)]
+    nodes: Any = [a, b, r]
+    found = sort_ways([*once, *again, *other], nodes[:1], nodes, {})
+    assert found == {("a", "b"): ("a", "r", "b"), ("a", "r"): ()}
+    circle = [*once[:3], echo(4, "a:eth0", "in", 63), echo(5, "a:eth0", "out", 62)]
+    assert sort_ways(circle, nodes[:1], nodes, {})["a", "b"] == ("a", "r", "a")
 
 
 def test_the_table_shows_what_was_declared_and_what_is_wrong() -> None:
