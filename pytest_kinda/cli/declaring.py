@@ -20,7 +20,12 @@ def plan_options(function: Function) -> Function:
     """Add the options that a plan takes."""
     for option in (
         click.option("--pool", metavar="NETWORK", help="Where unset addresses come from."),
-        click.option("--tunnel", type=click.Choice(["auto", "gre", "bpf", "vxlan", "routed"])),
+        click.option("--tunnel", type=click.Choice(["auto", "gre", "bpf", "vxlan"])),
+        click.option(
+            "--pods",
+            type=click.Choice(["gre", "routed"]),
+            help="Through a tunnel, or by routes of the network.",
+        ),
         click.option("--engine", type=click.Choice(["kathara", "direct"])),
         click.option(
             "--control-plane-traffic",

@@ -87,7 +87,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
     problems += control_plane.problems(in_cluster, addresses.endpoints, options)
     pod_networks = clusters.pod_networks(in_cluster, options, problems)
-    if options.tunnel == "routed":
+    if options.pods == "routed":
         addresses.route_pods(pod_networks)
     # what an end sends to its only router, beside the networks that were given
     wide = [options.pool, *([options.pod_cidr] if addresses.pods else [])]

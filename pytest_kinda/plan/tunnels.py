@@ -29,7 +29,10 @@ def choose(options: PlanOptions, facts: HostFacts, mtu: int, problems: list[Prob
     if options.cni != "kinda":
         return TunnelPlan("none", mtu)
     driver = options.tunnel
-    if driver == "routed":
+    if options.pods == "routed":
+        if driver != "auto":
+            found = f"{driver} with pods='routed'"
+            problems.append(Problem("options", "tunnel", found, "auto: routed pods need no tunnel"))
         return TunnelPlan("routed", mtu)
     if driver == "auto":
         # vxlan is never chosen by itself: its wire format is another

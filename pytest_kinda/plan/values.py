@@ -20,15 +20,17 @@ Role = Literal["control-plane", "worker", "device"]
 class PlanOptions:
     """What the user may choose beside the topology (``--kinda-…`` options, arguments of ``plan``).
 
-    ``tunnel`` is ``auto`` (the best driver the host has) | ``gre`` | ``bpf`` | ``vxlan``, or
-    ``routed``: no tunnel, the routers of the network have routes to the pods' networks;
+    ``tunnel`` is ``auto`` (the best driver the host has) | ``gre`` | ``bpf`` | ``vxlan``;
+    ``pods``: ``gre`` through that tunnel, or ``routed``: there is none, the routers of the network
+    have routes to the pods' networks;
     ``pool`` is the IPv4 network that every unset underlay address comes from.
     ``control_plane_traffic``: what API server, kubelets and etcd say to each other crosses Docker's
     network (``direct``, so that a node whose link is cut can still be looked at) or the topology's.
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
-    tunnel: Literal["auto", "gre", "bpf", "vxlan", "routed"] = "auto"
+    tunnel: Literal["auto", "gre", "bpf", "vxlan"] = "auto"
+    pods: Literal["gre", "routed"] = "gre"
     pool: str = "10.9.0.0/16"
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"

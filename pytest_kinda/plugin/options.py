@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
 
 ENGINES = ("kathara", "direct")
-TUNNELS = ("auto", "gre", "bpf", "vxlan", "routed")
+TUNNELS = ("auto", "gre", "bpf", "vxlan")
+PODS = ("gre", "routed")
 TRAFFIC = ("direct", "network")
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "engine": ENGINES,
     "tunnel": TUNNELS,
+    "pods": PODS,
     "pool": (),
     "pod_cidr": (),
     "service_cidr": (),
@@ -109,8 +111,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kinda-tunnel",
         choices=TUNNELS,
-        help="how pods reach pods of other nodes (auto: the best GRE driver of this kernel;"
-        " routed: no tunnel, the network's routers know the pods' networks)",
+        help="how pods reach pods of other nodes (auto: the best GRE driver of this kernel)",
+    )
+    group.addoption(
+        "--kinda-pods",
+        choices=PODS,
+        help="routed: no tunnel, the network's routers know the pods' networks (gre)",
     )
     group.addoption(
         "--kinda-pool",
@@ -164,6 +170,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("kinda_verify", "as --kinda-verify", type="bool", default=False)
     parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
     parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
+    parser.addini("kinda_pods", f"as --kinda-pods: {', '.join(PODS)}", default="")
     parser.addini("kinda_pool", "as --kinda-pool: an IPv4 network", default="")
     parser.addini(
         "kinda_control_plane_traffic",
@@ -177,7 +184,7 @@ def read(config: pytest.Config) -> Options:
     from pytest_kinda.plan.values import PlanOptions
 
     chosen: dict[str, Any] = {}
-    for name in ("engine", "tunnel", "pool", "control_plane_traffic"):
+    for name in ("engine", "tunnel", "pods", "pool", "control_plane_traffic"):
         accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")
         if not value:

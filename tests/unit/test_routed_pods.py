@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pytest_kinda import ControlPlane, Host, Link, Router, Switch, Topology, Worker
+from pytest_kinda.errors import PlanError
 from pytest_kinda.operations import AddAddress, AddRoute
 from pytest_kinda.plan import Plan, PlanOptions, plan, tunnel_operations
 from tests.support.declared import triangle
 
-ROUTED = PlanOptions(tunnel="routed")
+ROUTED = PlanOptions(pods="routed")
 
 
 def routes(made: Plan, name: str) -> dict[str, list[str]]:
@@ -95,3 +98,8 @@ def test_pods_of_a_node_without_a_link_are_nowhere() -> None:
     made = plan(topology, ROUTED)
     assert "10.244.0.0/24" not in routes(made, "r1")
     assert tunnel_operations(made, made.node("c1")) == ()
+
+
+def test_a_tunnel_that_nothing_would_use_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"tunnel: found bpf with pods='routed'; expected auto"):
+        plan(triangle(), PlanOptions(pods="routed", tunnel="bpf"))
