@@ -42,6 +42,7 @@ MEMORY = 256 << 20
 LATE = 200_000
 """Nanoseconds after which a release counts as late."""
 
+_NICE = -10
 _QUEUE = 4096  # packets that the TAP keeps while this process does not run
 _AWAKE = 60_000  # nanoseconds
 _BURST = 64  # packets read before the clock is looked at again
@@ -220,15 +221,26 @@ def _dropped(tap: str) -> int:
     return 0
 
 
+def _come_first() -> None:
+    """Be given a processor before others, nine times as long, but do not starve them.
+
+    This process has a session of its own; where the kernel groups by sessions, niceness counts
+    within one only, and the session's own counts against the others.
+    """
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        Path("/proc/self/autogroup").write_text(str(_NICE))
+    except OSError:
+        pass  # not root, or no such groups: packets are late more often, which is counted
+
+
 def main() -> int:
     """Carry out what standard input says; the exit status."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-    except OSError:
-        pass  # packets are then late more often, which is counted
+    _come_first()
     asked = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
-    line = asked.readline()
+    if not (line := asked.readline()):
+        return 0
     try:
         holder = Holder(json.loads(line))
     except (KindaError, OSError, KeyError, ValueError) as error:
