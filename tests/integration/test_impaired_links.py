@@ -50,6 +50,14 @@ def test_a_link_that_was_cut_is_delayed_again(kinda):
         assert round_trip(kinda) >= 20
 
 
+def test_a_restarted_node_delays_as_before_and_as_impaired(kinda):
+    with kinda.link("r1", "h2").impair(loss=0):
+        with kinda.link("r1", "h2").impair(delay="40ms", direction="r1->h2"):
+            kinda.node("r1").restart()
+            assert 50 <= round_trip(kinda) < 70
+        assert 20 <= round_trip(kinda) < 40
+
+
 def test_a_dead_link_is_told_after_the_test(kinda):
     keeper = kinda.standing.keeper
     if not keeper.holders():
