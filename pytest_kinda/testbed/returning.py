@@ -21,6 +21,9 @@ WIRED_LIMIT = 180.0  # start-up commands may take 120 s
 REACH_LIMIT = 60.0
 READY_LIMIT = 180.0
 
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
+_LEADERS = ("kube-scheduler", "kube-controller-manager")
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -108,11 +111,26 @@ def _await_cluster_node(standing: Standing, node: KubernetesNodeHandle, since: s
         missing = [address for (_, address), well in found.items() if not well]
         return f"no TCP connection to {', '.join(missing)}" if missing else ""
 
+    def leading() -> str:
+        try:
+            idle = [name for name in _LEADERS if not _led(reader.get(_LEASES + name), since)]
+        except HostError as error:
+            return error.message
+        return f"{' and '.join(idle)} do not work yet" if idle else ""
+
     try:
         wait_until(ready, f"node {node.name} to be Ready", limit=READY_LIMIT, interval=0.25)
+        wait_until(serving, f"services on {node.name}", limit=REACH_LIMIT, interval=0.25)
+        if node.is_control_plane:
+            # the lease of the one that ended runs out first
+            wait_until(leading, "the control plane to work", limit=REACH_LIMIT, interval=0.25)
     finally:
         reader.close()
-    wait_until(serving, f"services on {node.name}", limit=REACH_LIMIT, interval=0.25)
+
+
+def _led(lease: Any, since: str) -> bool:
+    """Whether a lease has been renewed since a moment."""
+    return str(lease["spec"].get("renewTime"))[:19] >= since[:19]
 
 
 def unready(status: Any, since: str, *, reported_only: bool = False) -> str:

@@ -429,11 +429,14 @@ def test_pods_reach_a_new_pod_on_a_restarted_worker(kinda):
     assert found, str(found)
 
 
+@pytest.mark.slow
 def test_a_restarted_control_plane_answers_and_reaches_its_nodes(kinda):
     hosts = sorted(kinda.node("c1").read_text("/etc/hosts").splitlines())
     kinda.node("c1").restart()
     assert sorted(kinda.node("c1").read_text("/etc/hosts").splitlines()) == hosts
     pod = kinda.cluster.run_pod("after", node="w1", command=["sleep", "infinity"])
     assert pod.exec("hostname").lines == ["after"]
+    anywhere = kinda.cluster.run_pod("anywhere", command=["sleep", "infinity"])
+    assert anywhere.node in ("w1", "w2")  # the scheduler works
     found = kinda.verify()
     assert found, str(found)
