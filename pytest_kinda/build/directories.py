@@ -69,7 +69,9 @@ def find_testbed_directory(name: str | Path) -> Path:
     Raises KindaError with the known ids.
     """
     for candidate in (Path(name), testbeds_directory() / str(name)):
-        if (candidate / "journal.jsonl").is_file():
+        # One of ours without a journal: a removal was killed when it had removed all but itself.
+        ours = candidate.parent == testbeds_directory() and candidate.is_dir()
+        if ours or (candidate / "journal.jsonl").is_file():
             if not is_ours(candidate):
                 raise KindaError(
                     f"testbed {candidate.name} belongs to user {candidate.stat().st_uid}; "

@@ -96,6 +96,12 @@ def test_a_testbed_of_another_user_is_neither_listed_nor_touched(others: Path) -
     assert (others / "journal.jsonl").exists()
 
 
+def test_what_a_removal_left_that_was_killed_at_its_very_end_is_cleaned(others: Path) -> None:
+    (others / "journal.jsonl").unlink()
+    assert catalogue.clean("theirs", print) == ()
+    assert not others.exists()
+
+
 def test_what_begins_in_another_process_right_now_is_not_abandoned(others: Path) -> None:
     (others / "journal.jsonl").unlink()
     assert [one.state for one in catalogue.testbeds()] == ["building"]
