@@ -43,7 +43,12 @@ def control_plane_operations(
 def problems(
     nodes: Iterable[KubernetesNode], endpoints: Mapping[str, str], options: PlanOptions
 ) -> list[Problem]:
-    """Nodes that have no link to carry their control plane's traffic."""
+    """More control planes than can be built, and nodes without a link to carry their traffic."""
+    nodes = list(nodes)
+    several = [one for one in nodes if one.role == "control-plane"][1:]
+    if several:
+        expected = "one control plane: kind's load balancer for several is not supported yet"
+        return [Problem(one.where, "role", "another control plane", expected) for one in several]
     if options.control_plane_traffic != "network":
         return []
     expected = "a link: with control_plane_traffic='network' nothing else reaches it"

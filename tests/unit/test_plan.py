@@ -64,7 +64,7 @@ def topologies(draw: st.DrawFn) -> Topology:
         # no given subnet twice in one broadcast domain of two switches
         places.append(shared.name)
     for index in range(draw(st.integers(1, 6))):
-        kind = [ControlPlane, Worker, Worker, Host][min(index, draw(st.integers(0, 3)))]
+        kind = draw(st.sampled_from([Worker, Worker, Host]))
         name = f"n{index}"
         nodes.append(ControlPlane(name) if index == 0 else kind(name))
         for again in range(draw(st.integers(1, 3))):
@@ -342,6 +342,13 @@ def test_a_control_plane_without_a_link_is_warned_of_and_keeps_pods_away() -> No
     assert made.cluster is not None
     assert "pytest-kinda/unlinked" in made.cluster.kind["nodes"][0]["kubeadmConfigPatches"][0]
     assert plan(triangle()).warnings == ()
+
+
+def test_a_second_control_plane_is_refused() -> None:
+    nodes = [ControlPlane("c1"), ControlPlane("c2"), Router("r1")]
+    found = refused(Topology("t", nodes, [Link("c1", "r1"), Link("c2", "r1")]))
+    assert "c2" in found
+    assert "not supported yet" in found
 
 
 def test_control_plane_traffic_over_the_network_needs_links_everywhere() -> None:
