@@ -6,7 +6,14 @@ import pytest
 from click.testing import CliRunner
 
 from pytest_kinda.cli.commands import kinda as command
-from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT
+from tests.support.topologies import (
+    LAN,
+    LAN_DIRECT,
+    PAIR,
+    PAIR_DIRECT,
+    SLOW_PAIR,
+    SLOW_PAIR_DIRECT,
+)
 
 
 @pytest.mark.topology(PAIR, PAIR_DIRECT)
@@ -67,3 +74,18 @@ def test_the_command_measures(kinda):
     rows = json.loads(answer.stdout)["fidelity"]["rows"]
     wrong = [(row["what"], row["where"]) for row in rows if row["well"] is False]
     assert wrong == [("rate", "r1--h2 h2->r1")]
+
+
+@pytest.mark.topology(SLOW_PAIR, SLOW_PAIR_DIRECT)
+def test_delay_and_loss_are_measured(kinda):
+    found = kinda.verify(measure=True)
+    assert found, str(found)
+    rows = {(row.what, row.where): row for row in found.fidelity.rows if row.declared}
+    assert rows["delay", "r1--h2 r1->h2"].expected == "10ms"
+    assert rows["path", "all nodes"].measured == "6 of 6 pairs"
+    with kinda.link("r1", "h2").impair(delay="12ms", loss="30%", direction="h2->r1"):
+        wrong = kinda.fidelity()
+    assert {(row.what, row.where) for row in wrong.rows if row.well is False} == {
+        ("delay", "r1--h2 h2->r1"),
+        ("loss", "r1--h2 h2->r1"),
+    }, str(wrong)
