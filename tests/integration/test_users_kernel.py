@@ -21,7 +21,7 @@ def there() -> Outcome:
     """One run of all that touch the kernel's network; a keeper's processes are the same there."""
     arguments = ["-q", "-ra", "tests/integration/host"]
     arguments.append("--ignore=tests/integration/host/test_keeper.py")
-    outcome = run_tests(arguments, timeout=900)
+    outcome = run_tests(arguments, timeout=1200)
     print(outcome.console)
     print(f"Linux {outcome.release}: {len(outcome.tests)} tests in {outcome.seconds:.0f} s")
     return outcome

@@ -148,8 +148,8 @@ def test_a_delay_is_what_each_packet_waits(lab, delay):
     lab.shape(delay=delay * MS)
     took = lab.one_way()
     assert len(took) == 60
-    # (The bar of 0.2 ms is measured by benchmarks/delay.py: this machine may be busy.)
-    assert delay <= statistics.median(took) < delay + plain + 1.5
+    # (The bar of 0.2 ms is measured by benchmarks/delay.py: this machine may be busy, or emulated.)
+    assert delay <= statistics.median(took) < delay + 5 * plain + 1.5
     assert min(took) >= delay
 
 
@@ -264,59 +264,60 @@ def test_nothing_is_left_when_it_is_taken_back(lab):
         time.sleep(0.05)
 
 
-@pytest.fixture
-def ours(lab):
-    if lab.by != "hold":
-        pytest.skip("netem is no process")
-    return lab
+# netem is no process of which anything could be told
+ours_only = pytest.mark.parametrize("lab", ["hold"], indirect=True)
 
 
+@ours_only
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_process_that_is_dead_or_stalled_is_told(ours, number):
-    ours.shape(delay=5 * MS)
-    (state,) = ours.keeper.holders()
+def test_a_process_that_is_dead_or_stalled_is_told(lab, number):
+    lab.shape(delay=5 * MS)
+    (state,) = lab.keeper.holders()
     assert (state["place"], state["interface"], state["broken"]) == ("a", "eth0", "")
-    (pid,) = ours.holders()
+    (pid,) = lab.holders()
     os.kill(pid, number)
-    (state,) = ours.keeper.holders()
+    (state,) = lab.keeper.holders()
     words = "ended with status -9" if number == signal.SIGKILL else "does not answer"
     assert f"eth0 of a: the process that delays its packets {words}" in state["broken"]
     with pytest.raises(HostError, match=r"(?s)since then nothing has left it.*void"):
-        ours.shape(before=Shape(delay=5 * MS))
-    assert len(ours.one_way(5)) == 5  # and the link works again
-    assert ours.keeper.holders() == ()
+        lab.shape(before=Shape(delay=5 * MS))
+    assert len(lab.one_way(5)) == 5  # and the link works again
+    assert lab.keeper.holders() == ()
 
 
-def test_a_process_ends_with_the_container_whose_namespace_it_holds(ours):
-    ours.shape(delay=5 * MS)
-    ours.shape("b", delay=5 * MS)
-    assert len(ours.holders()) == 2
-    ours.a.end()
+@ours_only
+def test_a_process_ends_with_the_container_whose_namespace_it_holds(lab):
+    lab.shape(delay=5 * MS)
+    lab.shape("b", delay=5 * MS)
+    assert len(lab.holders()) == 2
+    lab.a.end()
     deadline = time.monotonic() + 10
-    while len(ours.holders()) > 1:
+    while len(lab.holders()) > 1:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    (state,) = ours.keeper.holders()
+    (state,) = lab.keeper.holders()
     assert state["place"] == "b"
     assert state["broken"] == ""
 
 
-def test_what_happened_to_packets_is_counted(ours):
-    ours.shape(delay=5 * MS)
-    assert len(ours.one_way(30)) == 30
-    (state,) = ours.keeper.holders()
+@ours_only
+def test_what_happened_to_packets_is_counted(lab):
+    lab.shape(delay=5 * MS)
+    assert len(lab.one_way(30)) == 30
+    (state,) = lab.keeper.holders()
     assert state["taken"] == state["released"] >= 31
     assert state["lost"] == state["held"] == 0
 
 
-def test_what_a_device_sends_into_the_tap_itself_goes_nowhere(ours):
+@ours_only
+def test_what_a_device_sends_into_the_tap_itself_goes_nowhere(lab):
     """A daemon that talks on every interface (LLDP and the like) is not heard on the link."""
-    ours.shape(delay=1 * MS)
-    lines = ours.a.run("ip", "-br", "link").splitlines()
+    lab.shape(delay=1 * MS)
+    lines = lab.a.run("ip", "-br", "link").splitlines()
     (tap,) = (line.split()[0] for line in lines if line.startswith("khold"))
     kind = socket.htons(0x88CC)
-    listener = ours.b.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, kind)
-    talker = ours.a.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)
+    listener = lab.b.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, kind)
+    talker = lab.a.call(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)
     with talker, listener:
         listener.settimeout(0.5)
         frame = bytes(12) + b"\x88\xcc" + bytes(60)
