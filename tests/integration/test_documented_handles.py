@@ -33,4 +33,4 @@ def test_on_a_cluster(kinda, name):
 
 
 def test_no_example_is_left_out():
-    assert (len(ON_DEVICES), len(ON_A_CLUSTER)) == (8, 3)
+    assert (len(ON_DEVICES), len(ON_A_CLUSTER)) == (9, 3)
