@@ -12,18 +12,23 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def documents() -> list[Path]:
     """The README and everything in docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def examples() -> dict[str, str]:
-    """Each block of Python as ``file:line`` and its text."""
+    """Each block of Python as ``file:line`` (the file as seen from docs/) and its text."""
     found = {}
     for path in documents():
         text = path.read_text()
         for match in _BLOCK.finditer(text):
             line = text.count("\n", 0, match.start()) + 2
-            found[f"{path.name}:{line}"] = match[1]
+            found[f"{_told(path)}:{line}"] = match[1]
     return found
+
+
+def _told(path: Path) -> str:
+    docs = ROOT / "docs"
+    return str(path.relative_to(docs)) if path.is_relative_to(docs) else path.name
 
 
 def execute(place: str, text: str) -> dict[str, Any]:
