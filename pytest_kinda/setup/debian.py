@@ -16,6 +16,9 @@ from pytest_kinda.errors import SetupError
 from pytest_kinda.setup import folders
 from pytest_kinda.setup.process import run
 
+LOCK_LIMIT = 300
+"""Seconds that apt waits for another program which installs packages."""
+
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -106,8 +109,13 @@ class Apt:
     def install(self, packages: Sequence[str]) -> None:
         """Install packages on this machine, with what they depend on."""
         self.update()
+        # a machine that has just started may be updating itself
+        wait = ("-o", f"DPkg::Lock::Timeout={LOCK_LIMIT}")
         run(
-            ["apt-get", *self._options, "install", "-y", "--no-install-recommends", *packages],
+            [
+                *("apt-get", *self._options, *wait),
+                *("install", "-y", "--no-install-recommends", *packages),
+            ],
             what=f"install {', '.join(packages)}",
             env={"DEBIAN_FRONTEND": "noninteractive"},
         )

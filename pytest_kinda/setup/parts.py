@@ -82,9 +82,16 @@ class ImageStep:
     def do(self, report: Report) -> None:
         """Pull or build it.
 
-        :raises SetupError: the forced origin does not give it, or neither does.
+        :raises SetupError: the forced origin does not give it, or neither does, or there is no
+            engine to put it into.
         """
-        before = images.local_images().get(images.image(self.recipe.name))
+        try:
+            before = images.local_images().get(images.image(self.recipe.name))
+        except OSError as error:
+            raise SetupError(
+                f"Docker Engine does not answer: {error}",
+                remedy="what the step before says of the engine, then `kinda setup`",
+            ) from error
         self._make(report)
         after = images.local_images().get(images.image(self.recipe.name))
         if before is not None and after is not None and before.id != after.id:

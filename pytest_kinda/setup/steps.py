@@ -75,7 +75,8 @@ def carry_out(steps: Sequence[Step], report: Report) -> int:
             after = step.check()
             if not after.ok:
                 raise SetupError(f"done, but still: {after.text}", remedy=after.remedy)
-        except SetupError as error:
+        except (SetupError, OSError) as error:
+            # an OSError too is of this step alone: the others still say what they lack
             failed.append(step.name)
             state = "left to you" if isinstance(error, NotAllowed) else "FAILED"
             report(f"{step.name}: {state}  [{time.monotonic() - began:.1f} s]")

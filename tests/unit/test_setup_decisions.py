@@ -22,6 +22,28 @@ from pytest_kinda.setup.engine import Situation, decide
 from pytest_kinda.setup.steps import Found, NotAllowed, Policy, Report, carry_out
 
 
+def test_without_an_engine_an_image_is_one_clear_error_and_the_next_step_still_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+
+    class After:
+        name = "after"
+
+        def check(self) -> Found:
+            return Found(True, "is looked at")
+
+        def do(self, report: Report) -> None: ...
+
+    step = steps_of(Policy(official=False), print)["base"]
+    lines: list[str] = []
+    assert carry_out([step, After()], lines.append) == 1
+    text = "\n".join(lines)
+    assert "base image: FAILED" in text
+    assert "Docker Engine does not answer" in text
+    assert "after: is looked at" in text
+
+
 @pytest.mark.parametrize(
     ("now", "install", "expected"),
     [
