@@ -30,6 +30,18 @@ def test_gre_shows_nodes_outside_and_pods_inside():
     assert packet.ethernet.source == "02:00:00:00:00:01"
 
 
+def test_scapy_reads_the_same_for_who_has_it():
+    pytest.importorskip("scapy", reason="scapy is an extra")
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import GRE
+
+    packet = of(TUNNELLED).scapy()
+    assert packet[IP].dst == "10.9.0.9"
+    assert packet[GRE].proto == 0x0800
+    assert packet[GRE].payload[IP].src == "10.244.1.2"
+    assert packet[TCP].dport == 5201
+
+
 def test_ipv6_inside_gre_with_a_key():
     inner = frames.ipv6("fd00::1", "fd00::2", 17, frames.udp(1, 2))
     outer = frames.ipv4("10.9.0.1", "10.9.0.9", 47, frames.gre(inner, 0x86DD, key=77))
