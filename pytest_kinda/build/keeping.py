@@ -44,6 +44,9 @@ class KeeperClient(Protocol):
     ) -> Any:
         """Wire a node whose container has started again; its new places count from now on."""
 
+    def places(self, known: Mapping[str, Place]) -> Mapping[str, Place]:
+        """Every place as it is now: nodes that have started again have others than ``known``."""
+
     def restarted(self, node: str, **facts: Any) -> Any:
         """Tell what has become of a node since its container started again."""
 

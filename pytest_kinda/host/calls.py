@@ -107,6 +107,11 @@ class Calls:
             self._keeper.journal.append([{"note": {"places": table}}])
             return numbers
 
+    def call_places(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Every place as it is now; the request says what its client knows."""
+        places = self._standing.places(_places(request))
+        return {name: to_json(one) for name, one in places.items()}
+
     def call_restarted(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """What has become of a node since its container started again."""
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_kinda.errors import HostError
 from pytest_kinda.host import protocol
 from pytest_kinda.host.journal import Journal
-from pytest_kinda.jsonvalues import to_json
+from pytest_kinda.jsonvalues import from_json, to_json
 from pytest_kinda.operations import Operation, Place, encode
 
 _START = 60.0  # seconds for a keeper to answer
@@ -172,6 +172,12 @@ class Keeper:
             operations=[encode(one) for one in operations],
             places={name: to_json(one) for name, one in places.items()},
         )
+
+    def places(self, known: Mapping[str, Place]) -> dict[str, Place]:
+        """Every place as it is now: nodes that have started again have others than ``known``."""
+        told = {name: to_json(one) for name, one in known.items()}
+        found = self._call("places", places=told)
+        return {str(name): from_json(Place, one) for name, one in found.items()}
 
     def restarted(self, node: str, **facts: Any) -> None:
         """Tell what has become of a node since its container started again."""

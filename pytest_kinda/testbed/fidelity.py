@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import HostError
-from pytest_kinda.operations import Shape
+from pytest_kinda.operations import Place, Shape
 from pytest_kinda.plan.paths import Ways
 from pytest_kinda.testbed.crossing import ways_taken
 from pytest_kinda.testbed.load import Load, LoadWatch
@@ -263,7 +263,8 @@ def measure_links(standing: Standing, wanted: Sequence[Direction]) -> list[Row]:
 def _measure_once(standing: Standing, wanted: Sequence[Direction]) -> list[list[Row]]:
     from pytest_kinda.host.probe import FILLING, WINDOW, Seen
 
-    wires = [_wire(standing, one) for one in wanted]
+    places = standing.keeper.places(standing.places)
+    wires = [_wire(places, one) for one in wanted]
     if not wires:
         return []
     limit = 60.0 + sum(
@@ -285,11 +286,11 @@ def _measure_once(standing: Standing, wanted: Sequence[Direction]) -> list[list[
     ]
 
 
-def _wire(standing: Standing, direction: Direction) -> Wire:
+def _wire(places: Mapping[str, Place], direction: Direction) -> Wire:
     from pytest_kinda.host.probe import Tip, Wire
 
     def tip(end: InterfaceHandle) -> Tip:
-        place = standing.places[end.node.name]
+        place = places[end.node.name]
         return Tip(place.pid, place.started, end.name, end.mac)
 
     shape = direction.shape

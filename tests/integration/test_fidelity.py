@@ -45,6 +45,13 @@ def test_what_differs_is_found(kinda):
 
 
 @pytest.mark.topology(PAIR, PAIR_DIRECT)
+def test_a_node_that_has_started_again_is_measured(kinda):
+    kinda.device("r1").restart()
+    found = kinda.fidelity()
+    assert found, str(found)
+
+
+@pytest.mark.topology(PAIR, PAIR_DIRECT)
 def test_a_cut_link_lets_nothing_through(kinda):
     with kinda.link("h1", "r1").down():
         found = kinda.fidelity()

@@ -42,6 +42,12 @@ def test_routes_come_from_the_protocol(kinda):
     assert linked["dst"] in kinda.plan.segment("r2--r3").subnets
 
 
+def has_two_ways(kinda) -> bool:
+    """Whether r1 uses both ways to the link between the others, which are equally long."""
+    routes = kinda.device("r1").exec("ip", "-j", "route").json()
+    return any(len(one.get("nexthops", ())) == 2 for one in routes)
+
+
 def test_traffic_goes_around_a_cut_link_and_back(kinda):
     h2 = kinda.node("h2").ip
     direct = kinda.device("r1").exec("ip", "-j", "route", "get", h2).json()[0]["dev"]
@@ -65,6 +71,8 @@ def test_traffic_goes_around_a_cut_link_and_back(kinda):
 
 def test_a_restarted_router_speaks_its_protocol_again(kinda):
     kinda.device("r1").restart()
+    # it is back when it knows of every network; the second of equal ways may come a little later
+    await_true(lambda: has_two_ways(kinda), "both ways to the far link", 40)
     test_routes_come_from_the_protocol(kinda)
     table = kinda.reachability(wait=2.0)
     assert table, str(table)

@@ -184,7 +184,9 @@ def test_points_that_are_not_there_are_named(pair, tmp_path):
     with pytest.raises(HostError, match="no capture 77"):
         keeper.capture_stop("77")
     with pytest.raises(HostError, match="No such file"):
-        keeper.capture_start("x", [("a", "eth0")], "", tmp_path / "none" / "x.pcapng")
+        keeper.capture_start(
+            "x", [("a", "eth0")], "", tmp_path / "none" / "x.pcapng", places=table(found)
+        )
     assert Journal.read(keeper.directory).entries[-1]["undo"] == "operation"
 
 
