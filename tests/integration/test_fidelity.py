@@ -83,6 +83,7 @@ def test_the_command_measures(kinda):
     assert wrong == [("rate", "r1--h2 h2->r1")]
 
 
+@pytest.mark.slow
 @pytest.mark.topology(SLOW_PAIR, SLOW_PAIR_DIRECT)
 def test_delay_and_loss_are_measured(kinda):
     found = kinda.verify(measure=True)

@@ -14,6 +14,8 @@ from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT
 PAIRS = pytest.mark.topology(PAIR, PAIR_DIRECT)
 LANS = pytest.mark.topology(LAN, LAN_DIRECT)
 
+pytestmark = pytest.mark.slow
+
 
 def by_hand(kinda: Any, *names: str) -> None:
     """Restart containers as a person would, and wait until the testbed says that they are wired."""
