@@ -280,7 +280,10 @@ def test_it_inherits_no_descriptor_so_that_a_pipe_closes(tmp_path):
         ready, _, _ = select.select([extra], [], [], 5)
         assert ready
         assert os.read(extra, 1) == b""
-        opened = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
+        opened = set()
+        for one in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # of a client that has just left
+                opened.add(os.readlink(one))
         assert not [one for one in opened if one.startswith("pipe:")] or len(opened) < 12
     finally:
         os.close(extra)
@@ -408,7 +411,8 @@ def test_a_journals_process_entry_is_ended_without_a_keeper(tmp_path):
     try:
         notes = {"child-4": {"pid": child.pid, "started": child.started}}
         children.end_from_entry({"n": 4, "undo": "process", "mark": "test.mark.1"}, notes)
-        assert child.ended == -signal.SIGKILL
+        # the shell itself, or first what it waited for, whose end it then tells
+        assert child.ended in (-signal.SIGKILL, 128 + signal.SIGKILL)
         assert other.poll() is None
         children.end_from_entry({"n": 4, "undo": "process", "mark": "test.mark.1"}, notes)
         # A process that has been given the number since is left alone.
