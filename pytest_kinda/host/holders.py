@@ -7,23 +7,21 @@ the delay is told.
 
 from __future__ import annotations
 
-import json
 import logging
-import select
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_kinda.errors import GoneError, HostError, KindaError
-from pytest_kinda.host import protocol
+from pytest_kinda.host import dialogue
 from pytest_kinda.host.children import Child
 from pytest_kinda.host.namespaces import start_time
 from pytest_kinda.operations import Place, Shape
 
+_WHO = "the process that delays packets"
 PROGRAM = (sys.executable, "-m", "pytest_kinda.host.hold")
 LIMIT = 10.0
 """Seconds that a child may take to begin."""
@@ -67,7 +65,7 @@ class Holders:
             "corrupt": shape.corrupt,
         }
         try:
-            answer = _ask(child, asked, LIMIT)
+            answer = dialogue.ask(child, asked, _WHO, LIMIT)
         except KindaError:
             self._close(child)
             raise
@@ -107,7 +105,7 @@ class Holders:
             return {}
         child = holding.child
         try:
-            return _ask(child, {"do": "status"}, STALLED)
+            return dialogue.ask(child, {"do": "status"}, _WHO, STALLED)
         except HostError as error:
             if child.wait(0.5) is not None and _gone(holding.place):
                 return {}
@@ -122,33 +120,8 @@ class Holders:
             return {}
 
     def _close(self, child: Child) -> None:
-        for stream in (child.process.stdin, child.process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):
-                    stream.close()
-        child.end()
+        dialogue.end(child)
         self._forget(child)
-
-
-def _ask(child: Child, message: Mapping[str, Any], limit: float) -> dict[str, Any]:
-    """Its answer. Raises HostError where none comes within ``limit`` seconds."""
-    process = child.process
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        with suppress(BrokenPipeError):  # it has ended, and its last line says why
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            process.stdin.flush()
-        if not select.select([process.stdout], [], [], limit)[0]:
-            raise HostError(f"no answer within {limit:g} s")
-        answer = json.loads(process.stdout.readline() or b"{}")
-    except (OSError, ValueError) as error:
-        raise HostError(f"the process that delays packets does not answer: {error}") from error
-    if "error" in answer:
-        raise protocol.raised(answer["error"])
-    if "ok" not in answer:
-        raise HostError("the process that delays packets has ended: see keeper.log")
-    return dict(answer["ok"])
 
 
 def _gone(place: Place) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from pytest_kinda.errors import CaptureError, HostError, KindaError
-from pytest_kinda.host import protocol
+from pytest_kinda.host import dialogue
 from pytest_kinda.host.children import Child
 from pytest_kinda.operations import HOST, Place
+
+_WHO = "the capture's process"
 
 PROGRAM = (sys.executable, "-m", "pytest_kinda.host.capture")
 GRACE = 10.0
@@ -60,7 +60,7 @@ class Recordings:
             "comment": comment,
         }
         try:
-            self._ask(child, asked)
+            dialogue.ask(child, asked, _WHO)
         except KindaError:
             self._close(child)
             raise
@@ -71,7 +71,7 @@ class Recordings:
         """Have all that came until now in the file; the counters. Raises HostError."""
         child, lock = self._get(identity)
         with lock:
-            return self._ask(child, {"do": "flush"})
+            return dialogue.ask(child, {"do": "flush"}, _WHO)
 
     def stop(self, identity: str) -> Mapping[str, Any]:
         """End one; the counters. Raises HostError."""
@@ -79,7 +79,7 @@ class Recordings:
         with lock:
             self._running.pop(identity, None)
             try:
-                return self._ask(child, {"do": "stop"})
+                return dialogue.ask(child, {"do": "stop"}, _WHO)
             finally:
                 self._close(child)
 
@@ -88,27 +88,6 @@ class Recordings:
             raise HostError(f"there is no capture {identity} (any more)")
         return self._running[identity]
 
-    def _ask(self, child: Child, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        process = child.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            with suppress(BrokenPipeError):  # it has ended, and its last line says why
-                process.stdin.write(json.dumps(message).encode() + b"\n")
-                process.stdin.flush()
-            answer = json.loads(process.stdout.readline() or b"{}")
-        except (OSError, ValueError) as error:
-            raise HostError(f"the capture's process does not answer: {error}") from error
-        if "error" in answer:
-            raise protocol.raised(answer["error"])
-        if "ok" not in answer:
-            raise HostError("the capture's process has ended: see keeper.log")
-        return dict(answer["ok"])
-
     def _close(self, child: Child) -> None:
-        for stream in (child.process.stdin, child.process.stdout):
-            if stream is not None:
-                with suppress(BrokenPipeError):
-                    stream.close()
-        child.end()
+        dialogue.end(child)
         self._forget(child)

@@ -113,10 +113,10 @@ def test_a_fault_made_after_a_restart_bites_the_new_interface(kinda: Any) -> Non
 @PAIRS
 def test_a_restart_returns_when_packets_cross(kinda: Any) -> None:
     router = kinda.device("r1")
-    router.write_file("/root/note", "of before")
+    router.write_file("/srv/note", "of before")
     assert router.restart().healed
     assert kinda.ping("h1", "h2", count=1)
-    assert router.read_text("/root/note") == "of before"
+    assert router.read_text("/srv/note") == "of before"
     assert kinda.faults == ()
 
 
