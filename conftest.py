@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,13 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record the tests when asked to; an xdist worker reports to its controller, which records."""
+    """Let Ctrl-C be heard, and record the tests when asked to.
+
+    An xdist worker does not record: it reports to its controller, which does.
+    """
+    # What a shell starts in the background ignores Ctrl-C, and so would every program of the tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = os.environ.get("KINDA_TEST_RECORD")
     if path and not hasattr(config, "workerinput"):
         from tests.support.record import Recorder

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ def plan_of(name: str, engine: Any = "kathara") -> Any:
     return plan(getattr(topologies, name), PlanOptions(engine=engine), facts())
 
 
-def start_building(topology: str, testbed: str, engine: str = "kathara") -> subprocess.Popen[str]:
-    """A process that builds, prints ``built`` and sleeps until it is told to end."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def start_building(
+    topology: str, testbed: str, engine: str = "kathara"
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that builds, prints ``built`` and sleeps; killed when the block is left."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.support.builds", topology, testbed, engine],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -31,7 +35,11 @@ def start_building(topology: str, testbed: str, engine: str = "kathara") -> subp
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def await_true(look: Callable[[], bool], what: str, limit: float = 60.0) -> None:

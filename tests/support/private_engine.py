@@ -25,7 +25,10 @@ class PrivateEngine:
         """Start it, and wait until it answers."""
         # What one that was killed has left would keep the next from starting.
         (self.folder / "pid").unlink(missing_ok=True)
-        argv = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
+        # In a network namespace of its own: with --bridge=none an engine removes "docker0" from the
+        # one it is in, although it belongs to the machine's engine.
+        argv = ["unshare", "--net", "dockerd"]
+        argv += [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
         argv += [f"--pidfile={self.folder}/pid", "-H", self.address, "--bridge=none"]
         argv += ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
         with (self.folder / "log").open("ab") as log:

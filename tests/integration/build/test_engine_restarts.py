@@ -18,6 +18,7 @@ from pytest_kinda.errors import BuildError
 from pytest_kinda.plan import PlanOptions
 from pytest_kinda.testbed.reuse import attach_to
 from tests.support.builds import await_true, journal_lines, plan_of, start_building
+from tests.support.machine import await_same, snapshot
 from tests.support.private_engine import PrivateEngine
 from tests.support.topologies import PAIR
 
@@ -33,12 +34,14 @@ NAME = "restarts"
 def started() -> Iterator[PrivateEngine]:
     folder = tempfile.mkdtemp(prefix="kinda-")  # short: a socket's path has at most 107 bytes
     engine = PrivateEngine(Path(folder))
+    before = snapshot(Path(folder))
     try:
         engine.start()
         engine.load()
         yield engine
     finally:
         engine.remove()
+    await_same(before, Path(folder), 5)
 
 
 @pytest.fixture
