@@ -32,9 +32,10 @@ class Workshop:
 
     def __enter__(self) -> Workshop:
         import docker
+        import docker.errors
 
         self.client = docker.from_env(timeout=900)
-        self.container: Any = self.client.containers.run(
+        self.container: Any = self.client.containers.create(
             self.base,
             ["infinity"],
             entrypoint=["sleep"],
@@ -42,8 +43,19 @@ class Workshop:
             privileged=self.privileged,
             network_mode="bridge" if self.network else "none",
             init=True,
-            detach=True,
         )
+        try:
+            self.container.start()
+        except docker.errors.APIError as error:
+            self._remove()
+            raise SetupError(
+                f"finishing an image from {self.base}: the Docker Engine did not start the "
+                f"container: {error.explanation}",
+                remedy="what the engine says above must be mended; then `kinda setup` again",
+            ) from None
+        except BaseException:
+            self._remove()
+            raise
         return self
 
     def __exit__(
@@ -52,6 +64,9 @@ class Workshop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
         self.container.remove(force=True, v=True)
         self.client.close()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 import time
 
 import docker
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from pytest_kinda.cli.commands import kinda
+from pytest_kinda.errors import SetupError
 from pytest_kinda.host.facts import has_netem
 from pytest_kinda.setup import (
     device_images,
@@ -22,6 +25,7 @@ from pytest_kinda.setup import (
     node_image,
     prepare,
     program,
+    workshop,
 )
 
 
@@ -104,3 +108,21 @@ def test_the_recipes_name_what_the_images_are_made_of() -> None:
 def test_kind_and_kubectl_are_programs() -> None:
     for name in ("kind", "kubectl"):
         assert subprocess.run([program(name), "help"], capture_output=True, check=False).stdout
+
+
+def test_a_container_that_does_not_start_is_not_left() -> None:
+    client = docker.from_env()
+    with tarfile.open(fileobj=(empty := io.BytesIO()), mode="w"):
+        pass
+    client.api.import_image_from_data(
+        empty.getvalue(), "kinda/test-empty", "1", ["USER nobody-here"]
+    )
+    try:
+        with pytest.raises(
+            SetupError, match=r"kinda/test-empty:1: the Docker Engine did not start"
+        ):
+            workshop.Workshop("kinda/test-empty:1").__enter__()
+        assert client.containers.list(all=True, filters={"ancestor": "kinda/test-empty:1"}) == []
+    finally:
+        workshop.remove_image("kinda/test-empty:1")
+        client.close()
