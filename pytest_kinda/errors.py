@@ -64,6 +64,10 @@ class PlanError(DeclarationError):
     """A valid topology that cannot be carried out with these options on this host."""
 
 
+class FactsError(KindaError):
+    """The network cannot be told to a scheduler as it was asked for."""
+
+
 class UnitError(KindaError, ValueError):
     """A quantity that cannot be read, with the accepted units."""
 

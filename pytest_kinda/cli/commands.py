@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_kinda.cli import capturing, declaring, entering, life, linking, looking, machine, offers
+from pytest_kinda.cli import (
+    capturing,
+    declaring,
+    entering,
+    life,
+    linking,
+    looking,
+    machine,
+    offers,
+    telling,
+)
 from pytest_kinda.errors import KindaError
 
 if TYPE_CHECKING:
@@ -74,6 +84,7 @@ def kinda(ctx: click.Context, testbed: str | None) -> None:
 
 for _command in (
     *declaring.COMMANDS,
+    *telling.COMMANDS,
     *life.COMMANDS,
     *entering.COMMANDS,
     *capturing.COMMANDS,
