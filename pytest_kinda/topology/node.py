@@ -22,6 +22,7 @@ SUBCOMMANDS = frozenset(
         "ls",
         "show",
         "exec",
+        "facts",
         "who",
         "reverse",
         "kubectl",
