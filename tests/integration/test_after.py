@@ -274,6 +274,7 @@ def test_the_triangle_after_sigkill(tmp_path: Path, same_machine: Same, ended: l
     assert left_directories() == []
 
 
+@pytest.mark.slow
 def test_the_triangle_after_ctrl_c_while_kind_creates(
     tmp_path: Path, same_machine: Same, ended: list[Suite]
 ) -> None:
