@@ -9,13 +9,10 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
-from pytest_kinda.host import bpf
+from pytest_kinda.host import bpf, filters
 from pytest_kinda.host.bpf import instructions
 
-_EGRESS, _INGRESS = 0xFFFFFFF3, 0xFFFFFFF2
-_CLSACT = 0xFFFFFFF1
 _PRIORITY = 0x6B68
-_ALL_PROTOCOLS = 3
 _OURS = "kinda_shape"
 _THEIRS = "kinda_shape_on"  # the name says that clsact had been there before
 
@@ -31,37 +28,19 @@ def attach(ip: IPRoute, index: int, program: str, constants: Mapping[int, int]) 
         name = _THEIRS
     descriptor = bpf.load_classifier("kinda_shape", instructions(program), constants)
     try:
-        ip.tc(
-            "replace-filter",
-            "bpf",
-            index,
-            handle=1,
-            fd=descriptor,
-            name=name,
-            parent=_EGRESS,
-            prio=_PRIORITY,
-            protocol=_ALL_PROTOCOLS,
-            direct_action=True,
-        )
+        filters.put(ip, index, filters.EGRESS, descriptor, name=name, priority=_PRIORITY)
     finally:
         os.close(descriptor)
 
 
 def detach(ip: IPRoute, index: int) -> None:
     """Take our program away, and clsact if it came with it and nobody else uses it."""
-    ours = [one for one in ip.get_filters(index, parent=_EGRESS) if _name(one)]
+    ours = [one for one in ip.get_filters(index, parent=filters.EGRESS) if _name(one)]
     if not ours:
         return
-    ip.tc(
-        "del-filter",
-        "bpf",
-        index,
-        handle=1,
-        parent=_EGRESS,
-        prio=_PRIORITY,
-        protocol=_ALL_PROTOCOLS,
-    )
-    used = any(len(ip.get_filters(index, parent=one)) for one in (_EGRESS, _INGRESS))
+    filters.take(ip, index, filters.EGRESS, _PRIORITY)
+    hooks = filters.EGRESS, filters.INGRESS
+    used = any(len(ip.get_filters(index, parent=one)) for one in hooks)
     if _name(ours[0]) == _OURS and not used:
         ip.tc("del", "clsact", index)
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pyroute2 import IPRoute
 
 from pytest_kinda.errors import HostError
-from pytest_kinda.host import bpf
+from pytest_kinda.host import bpf, filters
 from pytest_kinda.host.bpf import instructions
 from pytest_kinda.host.tunnel_links import (
     ROUTES,
@@ -27,9 +27,7 @@ from pytest_kinda.host.tunnel_links import (
 from pytest_kinda.operations import AddTunnel
 
 _MAC = "02:00:00:00:00:2f"
-_INGRESS = 0xFFFFFFF2
 _PRIORITY = 0x6B67
-_ALL_PROTOCOLS = 3
 
 
 def shared_peers(operations: Sequence[AddTunnel]) -> dict[str, str]:
@@ -101,15 +99,7 @@ def remove(ip: IPRoute, operation: AddTunnel) -> None:
     for name in operation.underlay:
         for index in ip.link_lookup(ifname=name):
             with absent():
-                ip.tc(
-                    "del-filter",
-                    "bpf",
-                    index,
-                    handle=1,
-                    parent=_INGRESS,
-                    prio=_PRIORITY,
-                    protocol=_ALL_PROTOCOLS,
-                )
+                filters.take(ip, index, filters.INGRESS, _PRIORITY)
     with absent():
         # kgrep, its program, the addresses and all routes go with it.
         for index in ip.link_lookup(ifname=operation.interface):
@@ -125,15 +115,4 @@ def _attach(ip: IPRoute, index: int, descriptor: int, name: str) -> None:
     # clsact may be there for another's programs, and is left there for them.
     with absent():
         ip.tc("add", "clsact", index)
-    ip.tc(
-        "replace-filter",
-        "bpf",
-        index,
-        handle=1,
-        fd=descriptor,
-        name=name,
-        parent=_INGRESS,
-        prio=_PRIORITY,
-        protocol=_ALL_PROTOCOLS,
-        direct_action=True,
-    )
+    filters.put(ip, index, filters.INGRESS, descriptor, name=name, priority=_PRIORITY)
