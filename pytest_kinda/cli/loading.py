@@ -25,6 +25,7 @@ FILES = (".yaml", ".yml", ".json")
 def load(reference: str) -> Topology:
     """The topology that ``file.py:OBJECT``, ``file.py``, ``module:OBJECT`` or ``file.yaml`` names.
 
+    As in pytest's own names the colon may be two.
     A file with exactly one topology needs no object's name. Runs a Python file. Raises KindaError
     that says what the file holds.
     """
@@ -32,7 +33,7 @@ def load(reference: str) -> Topology:
         from pytest_kinda.readers import read
 
         return read(reference)
-    where, _, name = reference.partition(":")
+    where, _, name = reference.partition("::" if "::" in reference else ":")
     module = _module(where)
     held = topologies_in(module)
     if name:

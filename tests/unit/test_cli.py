@@ -77,6 +77,13 @@ def test_plan_of_an_object_in_a_module(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["topology"] == "other"
 
 
+def test_the_colon_may_be_two_as_in_names_of_tests(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(ONE)
+    one, two = run("plan", "lab.py:PAIR"), run("plan", "lab.py::PAIR")
+    assert one.exit_code == two.exit_code == 0
+    assert one.output == two.output
+
+
 @pytest.mark.parametrize(
     ("reference", "text", "error"),
     [
