@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Build every part here.")
 @click.option("--install", is_flag=True, help="System packages may be installed.")
 @click.option("--only", metavar="A,B", default="", help="Only these steps.")
+@click.option("--with", "beside", metavar="A,B", default="", help="These too: ovs.")
 @json_option
-def setup(official: bool, offline: bool, install: bool, only: str, as_json: bool) -> None:
+def setup(
+    official: bool, offline: bool, install: bool, only: str, beside: str, as_json: bool
+) -> None:
     """Prepare this machine: engine, limits, kind, kubectl, images."""
     from pytest_kinda.setup import doctor as examination
     from pytest_kinda.setup import prepare
@@ -28,6 +31,7 @@ def setup(official: bool, offline: bool, install: bool, only: str, as_json: bool
         offline=offline,
         install=install,
         only=[name for name in only.split(",") if name] or None,
+        beside=[name for name in beside.split(",") if name],
         report=lambda line: click.echo(line, err=as_json),
     )
     if as_json:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pytest_kinda.errors import SetupError
 from pytest_kinda.setup import folders
 from pytest_kinda.setup.doctor import Finding, examine
-from pytest_kinda.setup.images import image
+from pytest_kinda.setup.images import ON_DEMAND, image
 from pytest_kinda.setup.steps import Policy, Step, carry_out
 from pytest_kinda.setup.tools import program
 
-__all__ = ["Finding", "Policy", "examine", "image", "prepare", "program", "steps_of"]
+__all__ = [
+    "ON_DEMAND", "Finding", "Policy", "examine", "image", "prepare", "program", "steps_of",
+]  # fmt: skip
 
 
 def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) -> dict[str, Step]:
@@ -45,6 +47,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "plugin": plugin_image.Plugin(policy, choice),
         "base": parts.ImageStep("base image", device_images.base(), policy, choice),
         "router": parts.ImageStep("router image", device_images.router(), policy, choice),
+        "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
     }
 
 
@@ -54,6 +57,7 @@ def prepare(
     offline: bool | None = None,
     install: bool = False,
     only: Sequence[str] | None = None,
+    beside: Sequence[str] = (),
     report: Callable[[str], None] = print,
 ) -> int:
     """Prepare this machine; 0 when everything is ready, 1 when something is left to do.
@@ -61,7 +65,8 @@ def prepare(
     :param official: take published parts, and replace stand-ins by them.
     :param offline: build every part here, whatever a registry says.
     :param install: system packages may be installed beside an engine that is here.
-    :param only: names of steps (:func:`steps_of`); None does all.
+    :param only: names of steps (:func:`steps_of`); None does all but those of ``ON_DEMAND``.
+    :param beside: names of steps that are done beside these.
     :param report: takes one line at a time: what was found, is done, and how long it took.
     :raises SetupError: the arguments contradict each other or name no step.
 
@@ -76,15 +81,14 @@ def prepare(
     began = time.monotonic()
     policy = Policy(True if official else False if offline else None, install)
     known = steps_of(policy, report)
-    unknown = sorted(set(only or ()) - set(known))
+    unknown = sorted({*(only or ()), *beside} - set(known))
     if unknown:
         raise SetupError(
             f"no step is called {', '.join(unknown)}", remedy=f"the steps are {', '.join(known)}"
         )
+    wanted = {*(only or (name for name in known if name not in ON_DEMAND)), *beside}
     with _alone(report):
-        status = carry_out(
-            [step for name, step in known.items() if not only or name in only], report
-        )
+        status = carry_out([step for name, step in known.items() if name in wanted], report)
     report(f"{'prepared' if status == 0 else 'not prepared'} in {time.monotonic() - began:.1f} s")
     return status
 

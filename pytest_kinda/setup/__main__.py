@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--offline", action="store_true", help="build every part here")
     parser.add_argument("--install", action="store_true", help="system packages may be installed")
     parser.add_argument("--only", metavar="A,B", default="", help="only these steps")
+    parser.add_argument("--with", dest="beside", metavar="A,B", default="", help="these as well")
     parser.add_argument("--json", action="store_true", help="doctor: print a JSON list")
     given = parser.parse_args(arguments)
     if given.command == "doctor":
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             offline=given.offline,
             install=given.install,
             only=[name for name in given.only.split(",") if name] or None,
+            beside=[name for name in given.beside.split(",") if name],
             report=lambda line: print(line, flush=True),
         )
     except KindaError as error:

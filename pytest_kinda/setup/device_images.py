@@ -1,4 +1,4 @@
-"""The device images: ``base`` for any device and ``router``, which adds FRR."""
+"""The device images: ``base`` for any device, ``router`` with FRR, ``ovs`` with Open vSwitch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ BASE = (
 
 ROUTER = (*BASE, "frr", "frr-pythontools")
 """What a router has more: FRR (OSPF, BGP, RIP, IS-IS and others)."""
+
+OVS = (*BASE, "openvswitch-switch")
+"""What an ``OvsSwitch`` has more: Open vSwitch, which is not started by the image."""
 
 _CONFIGURATION: dict[str, Any] = {
     # tini collects orphaned processes; what a device runs is started by who declares it.
@@ -84,3 +87,8 @@ def base() -> DeviceImage:
 def router() -> DeviceImage:
     """The image of a router."""
     return DeviceImage("router", ROUTER)
+
+
+def ovs() -> DeviceImage:
+    """The image of a switch that is Open vSwitch."""
+    return DeviceImage("ovs", OVS)

@@ -26,14 +26,19 @@ class Finding:
 def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
     """Look at every requirement; changes nothing.
 
+    What only some testbeds need, and their build makes, is never missing.
+
     >>> [finding.name for finding in examine()][0]
     'Python'
     """
+    on_demand: set[str] = set()
     if steps is None:
-        from pytest_kinda.setup import steps_of
+        from pytest_kinda.setup import ON_DEMAND, steps_of
         from pytest_kinda.setup.steps import Policy
 
-        steps = steps_of(Policy()).values()  # type: ignore[assignment]
+        known = steps_of(Policy())
+        steps = list(known.values())
+        on_demand = {known[name].name for name in ON_DEMAND}
     version = ".".join(str(part) for part in sys.version_info[:3])
     findings = [
         Finding("Python", "ok", version)
@@ -41,13 +46,16 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
         else Finding("Python", "missing", version, "Python 3.10 or newer"),
         platform_finding(platform.system(), platform.machine(), platform.release(), _engine()),
     ]
-    for step in steps or ():
+    for step in steps:
         try:
             found = step.check()
         except SetupError as error:
             findings.append(Finding(step.name, "missing", error.message, error.remedy))
             continue
-        if not found.ok:
+        if not found.ok and step.name in on_demand:
+            text = f"{found.text}: made by the first build that needs it"
+            findings.append(Finding(step.name, "warning", text, found.remedy))
+        elif not found.ok:
             findings.append(
                 Finding(step.name, "missing", found.text, found.remedy or "kinda setup")
             )
