@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_kinda.devices.device import Command, Device
     from pytest_kinda.devices.host import Host
     from pytest_kinda.devices.lab import LabDevice
+    from pytest_kinda.devices.ovs import OvsSwitch
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
@@ -29,6 +30,7 @@ _WHERE = {
     "Hub": "devices.switch",
     "LabDevice": "devices.lab",
     "Link": "topology.link",
+    "OvsSwitch": "devices.ovs",
     "Router": "devices.router",
     "Shape": "operations.values",
     "Switch": "devices.switch",
@@ -46,6 +48,7 @@ __all__ = [
     "Hub",
     "LabDevice",
     "Link",
+    "OvsSwitch",
     "Router",
     "Shape",
     "Switch",

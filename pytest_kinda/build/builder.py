@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.build import readiness
+from pytest_kinda.build import on_demand, readiness
 from pytest_kinda.build.devices import await_kathara, start_devices
 from pytest_kinda.build.direct import DirectEngine
 from pytest_kinda.build.directories import logs_directory, new_testbed_directory
@@ -127,6 +127,11 @@ class _Builder:
     def _network(self) -> Deployed:
         if not self.plan.devices:
             return Deployed()
+        if lacking := on_demand.missing(on_demand.images_of(self.plan)):
+            with _step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
+                on_demand.make(lacking, self.progress.info)
+        for note, names in notes(self.plan).items():
+            self.progress.info(f"{', '.join(names)}: {note}")
         with _step(self.progress, f"network ({len(self.plan.devices)} devices)"):
             return self.engine.deploy(self.plan, self.testbed, self.keeper)
 
@@ -247,6 +252,15 @@ class _Builder:
             except KindaError:
                 continue
             (self.home / f"{name}.log").write_bytes(finished.stdout + finished.stderr)
+
+
+def notes(plan: Plan) -> dict[str, list[str]]:
+    """What devices say of how they are carried out here, and which devices say it."""
+    found: dict[str, list[str]] = {}
+    for node in plan.devices:
+        for note in node.device.notes if node.device else ():
+            found.setdefault(note, []).append(node.name)
+    return found
 
 
 def _undone(builder: _Builder, error: BaseException) -> BuildError:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from itertools import count
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.build.devices import await_device, start_device
+from pytest_kinda.build.devices import await_device, said, start_device
 from pytest_kinda.build.engine_api import containers_of, place_of
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.build.kathara import find_bridges
@@ -23,7 +23,7 @@ from pytest_kinda.build.nodes import hosts_lines
 from pytest_kinda.errors import GoneError, HostError, KindaError
 from pytest_kinda.host.namespaces import start_time
 from pytest_kinda.operations import AppendLines, Operation, Place, SetInterface
-from pytest_kinda.plan import control_plane_operations, rewire_operations
+from pytest_kinda.plan import control_plane_operations, remade_ends, rewire_operations
 from pytest_kinda.plan.values import NodePlan, Plan
 
 WIRING_LIMIT = 20.0
@@ -74,7 +74,13 @@ class Rewiring:
         wait_until(attempt, f"the wiring of {name}", limit=WIRING_LIMIT)
 
     def start(self, name: str) -> None:
-        """Run a device's start-up commands. Raises BuildError, HostError."""
+        """Run a device's start-up commands, after its neighbours have taken their new interfaces.
+
+        Raises BuildError, HostError.
+        """
+        for end in remade_ends(self.plan, name):
+            if _runs(self.places[end.node]):
+                self._attach(self.plan.node(end.node), end.interface)
         node = self.plan.node(name)
         if not node.is_kubernetes:
             start_device(node, self.places[name].container, kathara=False)
@@ -88,6 +94,29 @@ class Rewiring:
             except KindaError as error:
                 return error.message
         return ""
+
+    def _attach(self, node: NodePlan, interface: str) -> None:
+        """Make a new interface part of its device, such as a port of its switch."""
+        device = node.device
+        commands = [
+            command
+            for one in (device.attach if device is not None else ())
+            if one.interface == interface
+            for command in one.commands
+        ]
+        execution = ContainerExecution(self.places[node.name].container, node.name)
+
+        def attempt() -> str:
+            # it may be starting itself, and have no switch yet
+            for command in commands:
+                finished = execution.run(command.argv, timeout=WIRING_LIMIT)
+                if command.check and finished.rc != 0:
+                    return f"{' '.join(command.argv)!r}: {said(finished)}"
+            return ""
+
+        if commands:
+            what = f"interface {interface} of {node.name} to be taken"
+            wait_until(attempt, what, limit=WIRING_LIMIT, interval=0.2)
 
     def _operations(self, name: str) -> list[Operation]:
         node = self.plan.node(name)

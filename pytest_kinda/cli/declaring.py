@@ -72,6 +72,9 @@ def print_plan(planned: Plan) -> None:
         click.echo(f"pods' traffic: {planned.tunnel.driver}, MTU {planned.tunnel.mtu}")
     for warning in planned.warnings:
         click.echo(f"note: {warning}")
+    for node in planned.devices:
+        for note in node.device.notes if node.device else ():
+            click.echo(f"note: {node.name}: {note}")
     print_table(
         "nodes",
         ["name", "kind", "endpoint", "pods"],

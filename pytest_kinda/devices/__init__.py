@@ -3,7 +3,8 @@
 from pytest_kinda.devices.device import Command, Device
 from pytest_kinda.devices.host import Host
 from pytest_kinda.devices.lab import LabDevice
+from pytest_kinda.devices.ovs import OvsSwitch
 from pytest_kinda.devices.router import Router
 from pytest_kinda.devices.switch import Hub, Switch
 
-__all__ = ["Command", "Device", "Host", "Hub", "LabDevice", "Router", "Switch"]
+__all__ = ["Command", "Device", "Host", "Hub", "LabDevice", "OvsSwitch", "Router", "Switch"]

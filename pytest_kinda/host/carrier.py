@@ -77,6 +77,12 @@ def _namespace_of_other_end(
     return None
 
 
+def _has_stp(ip: IPRoute, port: Any) -> bool:
+    """Whether a port's bridge runs the spanning tree protocol, which says what it forwards."""
+    bridge = ip.get_links(port.get_attr("IFLA_MASTER"))[0]
+    return bool(bridge.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_STP_STATE"))
+
+
 def _set_down(namespace: Namespace, index: int) -> None:
     with entered(namespace), IPRoute() as ip:
         name = ip.get_links(index)[0].get_attr("IFLA_IFNAME")
@@ -116,7 +122,9 @@ def _await_use(namespace: Namespace, index: int) -> None:
         state = link.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_STATE")
         if not link.get_attr("IFLA_CARRIER"):
             return True  # something else holds it down
-        return link.get_attr("IFLA_OPERSTATE") == "UP" and (not in_bridge or state == FORWARDING)
+        if link.get_attr("IFLA_OPERSTATE") != "UP":
+            return False
+        return not in_bridge or state == FORWARDING or (bool(state) and _has_stp(ip, link))
 
     looking = Retrying(
         retry=retry_if_result(lambda ready: not ready),

@@ -21,6 +21,8 @@ def host_facts() -> Mapping[str, Any]:
     added by ``build/``). ``gre``, ``vxlan``, ``bpf``: tunnel drivers that work; ``refusals`` says
     why the others do not (``gre`` is believed to work while its module waits to be loaded).
     ``netem``: the kernel delays and loses packets; ``hold``: we can do it in its place.
+    ``bridge_vlans``: bridges keep VLANs apart; ``openvswitch``: Open vSwitch's datapath, also
+    where its module waits to be loaded.
     ``restricted``: CAP_SYS_RESOURCE is missing, also for what runs in containers. Raises HostError
     where it may not even try.
 
@@ -39,6 +41,8 @@ def host_facts() -> Mapping[str, Any]:
         "networks": routed_networks(),
         "netem": has_netem(),
         "hold": "hold" not in refusals,
+        "bridge_vlans": has_bridge_vlans(),
+        "openvswitch": has_openvswitch(),
         "restricted": not has_capability(_CAP_SYS_RESOURCE),
         "refusals": refusals,
         **{driver: driver not in refusals for driver in DRIVERS},
@@ -59,6 +63,47 @@ def routed_networks() -> dict[str, str]:
             device = names.get(route.get_attr("RTA_OIF"), "?")
             found[f"route to {network} dev {device}"] = network
     return found
+
+
+def has_bridge_vlans() -> bool:
+    """Whether this kernel's bridges filter VLANs; one that cannot passes over the wish in silence.
+
+    Raises HostError where it may not try.
+    """
+
+    def attempt() -> bool:
+        from pyroute2 import IPRoute, NetlinkError
+
+        from pytest_kinda.host.namespaces import unshare_network
+
+        unshare_network()
+        with IPRoute() as ip:
+            try:
+                ip.link("add", ifname="try0", kind="bridge", br_vlan_filtering=1)
+                link = ip.get_links(ifname="try0")[0]
+            except NetlinkError:
+                return False
+            return bool(
+                link.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_VLAN_FILTERING")
+            )
+
+    return _in_a_thread(attempt)
+
+
+def has_openvswitch() -> bool:
+    """Whether this kernel has Open vSwitch's datapath, or would load it when it is needed."""
+    if module_waits("openvswitch"):
+        return True  # asking the kernel for it would load it
+    from pyroute2 import NetlinkError
+    from pyroute2.netlink import genlmsg
+    from pyroute2.netlink.generic import GenericNetlinkSocket
+
+    with GenericNetlinkSocket() as netlink:
+        try:
+            netlink.bind("ovs_datapath", genlmsg)
+        except (NetlinkError, OSError):
+            return False
+    return True
 
 
 def has_netem() -> bool:

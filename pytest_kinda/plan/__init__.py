@@ -4,7 +4,7 @@ from pytest_kinda.plan.codec import plan_from_json, plan_to_json, signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind
 from pytest_kinda.plan.control_plane import control_plane_operations
 from pytest_kinda.plan.planner import plan
-from pytest_kinda.plan.rewiring import rewire_operations
+from pytest_kinda.plan.rewiring import remade_ends, rewire_operations
 from pytest_kinda.plan.tunnels import cni_conflist, cni_operations, tunnel_operations
 from pytest_kinda.plan.values import HostFacts, Plan, PlanOptions
 from pytest_kinda.plan.wiring import (
@@ -28,6 +28,7 @@ __all__ = [
     "plan",
     "plan_from_json",
     "plan_to_json",
+    "remade_ends",
     "rewire_operations",
     "signature",
     "start_operations",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from pytest_kinda.plan.values import DeviceSpec, InterfacePlan, RoutePlan
+from pytest_kinda.errors import Problem
+from pytest_kinda.plan.values import DeviceSpec, HostFacts, InterfacePlan, RoutePlan
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class RoutingContext:
 class DeviceContext:
     """A device's place in the plan: its interfaces, addresses, routes and neighbours.
 
-    ``routing`` is None for a device without a routing protocol.
+    ``routing`` is None for a device without a routing protocol; ``facts`` are of this machine.
     """
 
     name: str
@@ -52,6 +54,7 @@ class DeviceContext:
     loopback: tuple[str, ...] = ()
     neighbours: tuple[str, ...] = ()
     routing: RoutingContext | None = None
+    facts: HostFacts = field(default_factory=HostFacts)
 
     @property
     def uses_ipv6(self) -> bool:
@@ -65,4 +68,13 @@ class DeviceKind(Protocol):
 
     def specification(self, context: DeviceContext) -> DeviceSpec:
         """The container: image, files, sysctls, startup commands, readiness."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A kind that can be wrong at its place: a link it names is not there, the kernel lacks it."""
+
+    def problems_at(self, context: DeviceContext) -> Iterator[Problem]:
+        """All that cannot be carried out there."""
         ...

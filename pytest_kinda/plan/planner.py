@@ -93,7 +93,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     wide = [options.pool, *([options.pod_cidr] if addresses.pods else [])]
     node_routes = routes(layout, addresses, wide)
     tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
-    nodes = _nodes(topology, layout, addresses, node_routes, pod_networks)
+    nodes = _nodes(topology, layout, addresses, node_routes, pod_networks, facts, problems)
     if problems:
         raise PlanError(f"plan of {topology.name!r}", problems)
     return Plan(
@@ -162,6 +162,8 @@ def _nodes(
     addresses: Addresses,
     node_routes: dict[str, tuple[RoutePlan, ...]],
     pod_networks: dict[str, str],
+    facts: HostFacts,
+    problems: list[Problem],
 ) -> tuple[NodePlan, ...]:
     machines = [one for one in topology.nodes if layout.roles[one.name] != "hub"]
     names = engine_names(one.name for one in machines)
@@ -195,7 +197,12 @@ def _nodes(
             node_routes[name],
             neighbours=tuple(peers),
             routing=routing.get(name),
+            facts=facts,
         )
+        wrong = list(one.problems_at(context)) if hasattr(one, "problems_at") else []
+        problems += wrong
+        if wrong:
+            continue  # it would be carried out as nobody meant it
         device, sysctls = _split_sysctls(cast("DeviceKind", one).specification(context))
         found.append(
             NodePlan(
@@ -209,7 +216,36 @@ def _nodes(
                 device=device,
             )
         )
-    return tuple(found)
+    return _without_offload(found)
+
+
+def _without_offload(nodes: list[NodePlan]) -> tuple[NodePlan, ...]:
+    """Complete packets of at most the MTU wherever a program reads them.
+
+    It would see a sum that the kernel has not written yet, and one long packet that the kernel
+    means to cut at the end of its way. So whoever sends to it does both: segmentation offload
+    goes with that of checksums.
+    """
+    reading = {
+        interface.segment
+        for one in nodes
+        if one.device is not None and one.device.user_space
+        for interface in one.interfaces
+    }
+    if not reading:
+        return tuple(nodes)
+    return tuple(
+        one
+        if one.device is not None and one.device.user_space
+        else dataclasses.replace(
+            one,
+            interfaces=tuple(
+                dataclasses.replace(each, offload=False) if each.segment in reading else each
+                for each in one.interfaces
+            ),
+        )
+        for one in nodes
+    )
 
 
 def _split_sysctls(spec: DeviceSpec) -> tuple[DeviceSpec, dict[str, str]]:

@@ -24,7 +24,7 @@ from pytest_kinda.operations import (
 )
 from pytest_kinda.plan.naming import HUBS
 from pytest_kinda.plan.tunnels import tunnel_operations
-from pytest_kinda.plan.values import NodePlan, Plan
+from pytest_kinda.plan.values import Member, NodePlan, Plan, SegmentPlan
 from pytest_kinda.plan.wiring import configure_operations, start_operations, wire_operations
 
 
@@ -67,15 +67,31 @@ def rewire_operations(
     return tuple(found)
 
 
+def remade_ends(plan: Plan, name: str) -> tuple[Member, ...]:
+    """The interfaces of other nodes that are new ones once this node has been wired again."""
+    return tuple(
+        member
+        for interface in plan.node(name).interfaces
+        if _is_straight(plan, segment := plan.segment(interface.segment))
+        for member in segment.members
+        if member.node != name
+    )
+
+
+def _is_straight(plan: Plan, segment: SegmentPlan) -> bool:
+    """Whether it is a cable from node to node, with nothing of the machine's in between."""
+    return segment.by == "veth" or (
+        plan.options.engine == "direct" and not segment.is_hub and len(segment.members) == 2
+    )
+
+
 def _present(plan: Plan, node: NodePlan, there: Collection[str]) -> set[str]:
     """The interfaces of a node that runs: a cable straight to a node that does not has no end."""
     found = set()
     for one in node.interfaces:
         segment = plan.segment(one.segment)
-        straight = segment.by == "veth" or (
-            plan.options.engine == "direct" and not segment.is_hub and len(segment.members) == 2
-        )
-        if not straight or all(member.node in there for member in segment.members):
+        ends = (member.node in there for member in segment.members)
+        if not _is_straight(plan, segment) or all(ends):
             found.add(one.name)
     return found
 

@@ -48,6 +48,7 @@ class HostFacts:
     a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying);
     ``hold``: whether we can delay and lose packets where it has no netem.
     ``unprivileged_oom``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace.
+    ``bridge_vlans``: its bridges filter VLANs; ``openvswitch``: it has Open vSwitch's datapath.
     """
 
     networks: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class HostFacts:
     hold: bool = False
     vxlan: bool = True
     restricted: bool = False
+    bridge_vlans: bool = True
+    openvswitch: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +69,8 @@ class InterfacePlan:
 
     ``shape`` is what it does to packets that leave it. ``peers`` names the nodes at the other ends
     of its collision domain. ``own``: the device gives itself these addresses; nobody else does.
+    ``offload``: packets may leave it without checksums and longer than the MTU, as they do in one
+    kernel; not where a program reads them at another end.
     """
 
     name: str
@@ -76,6 +81,7 @@ class InterfacePlan:
     shape: Shape | None = None
     peers: tuple[str, ...] = ()
     own: bool = False
+    offload: bool = True
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,14 @@ class CommandSpec:
 
 
 @dataclass(frozen=True)
+class AttachSpec:
+    """What makes an interface part of the device that it is at, such as a port of its switch."""
+
+    interface: str
+    commands: tuple[CommandSpec, ...]
+
+
+@dataclass(frozen=True)
 class ReadySpec:
     """How a device says that it is ready: this command, repeated until it ends with 0.
 
@@ -131,9 +145,13 @@ class ReadySpec:
 class DeviceSpec:
     """The container of a device, whatever engine starts it.
 
-    ``image`` is a reference, or ``@base`` / ``@router`` for the images that setup prepares.
+    ``image`` is a reference, or ``@base`` and the like for the images that setup prepares.
     ``ports`` are ``HOST:CONTAINER/proto`` strings; ``memory`` bytes; ``cpus`` cores; ``ulimits``
     are ``NAME=SOFT:HARD``. ``after`` names devices whose start-up commands come before.
+    ``attach`` is run again when an interface is a new one, because the node at the other end has
+    started again; ``startup`` does it the first time. ``user_space``: a program of the device
+    reads the packets, not its kernel. ``handle`` (``MODULE:CLASS``) is what tests hold of it,
+    ``notes`` are lines that say how it is carried out here.
     """
 
     image: str = "@base"
@@ -152,6 +170,10 @@ class DeviceSpec:
     entrypoint: tuple[str, ...] = ()
     ulimits: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    attach: tuple[AttachSpec, ...] = ()
+    user_space: bool = False
+    handle: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

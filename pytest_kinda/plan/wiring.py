@@ -113,14 +113,23 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
 
 def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
     found: list[Operation] = []
+    # None: an interface that has just been made offloads
+    change = SetInterface(
+        node.name,
+        one.name,
+        mac=one.mac,
+        mtu=one.mtu,
+        up=True,
+        tx_checksum=None if one.offload else False,
+    )
     if one.own:
-        return [SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True)]
+        return [change]
     # a machine that announces itself by IPv6 puts packets on every link that nobody asked for; and
     # Docker turns IPv6 off on interfaces of networks that have none, as Kathara's
     used = any(":" in address for address in one.addresses)
     key = f"net.ipv6.conf.{one.name}.disable_ipv6"
     found.append(SetSysctl(node.name, key, "0" if used else "1"))
-    found.append(SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True))
+    found.append(change)
     found += [AddAddress(node.name, one.name, address) for address in one.addresses]
     return found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.devices import Command, LabDevice, Switch
+from pytest_kinda.devices import Command, LabDevice, OvsSwitch, Switch
 from pytest_kinda.devices.switch import Hub
 from pytest_kinda.errors import LabWarning, Problem, TopologyError, UnitError
 from pytest_kinda.readers.containerlab_cluster import cluster_nodes
@@ -22,7 +22,7 @@ from pytest_kinda.topology import KubernetesNode, Link, Node, Topology
 from pytest_kinda.topology.declared import declaring_directory
 from pytest_kinda.units import parse_size
 
-KINDS = ("linux", "bridge", "k8s-kind", "ext-container")
+KINDS = ("linux", "bridge", "ovs-bridge", "k8s-kind", "ext-container")
 IMAGES = {
     "frrouting/frr": "@router",
     "quay.io/frrouting/frr": "@router",
@@ -163,6 +163,8 @@ class _File:
                 nodes.append(self._device(one, known[name], ends))
             elif kind == "bridge":
                 nodes.append(Switch(name))
+            elif kind == "ovs-bridge":
+                nodes.append(OvsSwitch(name))
             elif kind == "ext-container":
                 if name in cluster:
                     known[name] = from_script("\n".join(one.texts("exec")))
@@ -383,7 +385,7 @@ def _kind(one: Settings) -> str:
 
 def _named(node: Node, interface: str) -> str | None:
     """The interface's name; a bridge's ports are nobody's but its own."""
-    return None if isinstance(node, (Switch, Hub)) or not interface else interface
+    return None if isinstance(node, (Switch, OvsSwitch, Hub)) or not interface else interface
 
 
 def _pair(

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pytest_kinda.devices import Device, Host, Hub, LabDevice, Router, Switch
+from pytest_kinda.devices import Device, Host, Hub, LabDevice, OvsSwitch, Router, Switch
 from pytest_kinda.errors import KindaError
 from pytest_kinda.topology import ControlPlane, Node, Worker
 
@@ -21,6 +21,7 @@ _BUILT_IN: tuple[type[Node], ...] = (
     Worker,
     Router,
     Switch,
+    OvsSwitch,
     Hub,
     Host,
     Device,

@@ -31,14 +31,14 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
     >>> [finding.name for finding in examine()][0]
     'Python'
     """
-    on_demand: set[str] = set()
+    on_demand: dict[str, str] = {}
     if steps is None:
         from pytest_kinda.setup import ON_DEMAND, steps_of
         from pytest_kinda.setup.steps import Policy
 
         known = steps_of(Policy())
         steps = list(known.values())
-        on_demand = {known[name].name for name in ON_DEMAND}
+        on_demand = {known[name].name: name for name in sorted(ON_DEMAND)}
     version = ".".join(str(part) for part in sys.version_info[:3])
     findings = [
         Finding("Python", "ok", version)
@@ -54,7 +54,8 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
             continue
         if not found.ok and step.name in on_demand:
             text = f"{found.text}: made by the first build that needs it"
-            findings.append(Finding(step.name, "warning", text, found.remedy))
+            remedy = f"kinda setup --with {on_demand[step.name]}"
+            findings.append(Finding(step.name, "warning", text, remedy))
         elif not found.ok:
             findings.append(
                 Finding(step.name, "missing", found.text, found.remedy or "kinda setup")

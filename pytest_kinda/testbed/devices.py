@@ -5,6 +5,10 @@ This module imports neither the build nor Kubernetes, so that a kind's module ma
 
 from __future__ import annotations
 
+import importlib
+
+from pytest_kinda.errors import KindaError
+from pytest_kinda.plan.values import NodePlan
 from pytest_kinda.testbed.nodes import NodeHandle
 
 
@@ -18,3 +22,28 @@ class DeviceHandle(NodeHandle):
     def image(self) -> str:
         """The image that it was declared with; ``@base`` and the like are prepared by setup."""
         return self.planned.device.image if self.planned.device else ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How its kind is carried out on this machine, in lines of text."""
+        return self.planned.device.notes if self.planned.device else ()
+
+
+def handle_class(planned: NodePlan) -> type[DeviceHandle]:
+    """What a device is held by: the class that its kind names. Raises KindaError."""
+    named = planned.device.handle if planned.device else ""
+    if not named:
+        return DeviceHandle
+    module, _, name = named.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise KindaError(
+            f"{planned.name}: the handle {named} of kind {planned.kind} cannot be loaded: {error}",
+            remedy="install the package that has this kind, in the version that built the testbed",
+        ) from error
+    if not issubclass(found, DeviceHandle):
+        raise KindaError(
+            f"{planned.name}: the handle {named} of kind {planned.kind} is no DeviceHandle"
+        )
+    return found  # type: ignore[no-any-return]

@@ -41,10 +41,18 @@ command -v vtysh >/dev/null && for command in 'show ip route' 'show bgp summary'
     'show ip ospf neighbor'; do
     printf '$ vtysh -c "%s"\\n' "$command"; vtysh -c "$command" 2>&1; echo
 done
-command -v ovs-vsctl >/dev/null && for command in 'ovs-vsctl show' 'ovs-appctl dpctl/dump-flows' \
-    'ovs-vsctl list controller'; do
-    printf '$ %s\\n' "$command"; $command 2>&1; echo
-done
+command -v ovs-vsctl >/dev/null && {
+    for command in 'ovs-vsctl show' 'ovs-vsctl list bridge' 'ovs-vsctl list interface' \
+        'ovs-vsctl list controller' 'ovs-appctl dpif/show' 'ovs-appctl dpctl/dump-flows'; do
+        printf '$ %s\\n' "$command"; timeout 5 $command 2>&1; echo
+    done
+    for bridge in $(ovs-vsctl --timeout=5 list-br); do
+        for command in bridge/dump-flows fdb/show stp/show; do
+            printf '$ ovs-appctl %s %s\\n' "$command" "$bridge"
+            timeout 5 ovs-appctl "$command" "$bridge" 2>&1; echo
+        done
+    done
+}
 command -v nft >/dev/null && nft list ruleset 2>&1
 true
 """
@@ -150,6 +158,7 @@ def summary(testbed: Testbed) -> str:
     for node in testbed.plan.nodes:
         ends = "  ".join(f"{one.name} {' '.join(one.addresses)}" for one in node.interfaces)
         lines.append(f"  {node.name}  {node.kind}  {node.endpoint}  {ends}".rstrip())
+        lines += [f"    {note}" for note in (node.device.notes if node.device else ())]
     lines += ["", "links"]
     for link in testbed.plan.links:
         ends = f"{link.a.node}:{link.a.interface}  {link.b.node}:{link.b.interface}"

@@ -18,7 +18,7 @@ from pytest_kinda.testbed.building import standing_of
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.clusters import await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
-from pytest_kinda.testbed.devices import DeviceHandle
+from pytest_kinda.testbed.devices import handle_class
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.fidelity import Fidelity, fidelity_of
@@ -378,7 +378,7 @@ class Testbed(Sending):
     # Parts
 
     def _handle(self, planned: NodePlan) -> NodeHandle:
-        kind = KubernetesNodeHandle if planned.is_kubernetes else DeviceHandle
+        kind = KubernetesNodeHandle if planned.is_kubernetes else handle_class(planned)
         execution = NodeExecution(self.standing, planned.name)
         return kind(planned, execution, self._lifecycle, self._remember)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_kinda import ControlPlane, Host, Hub, Link, Router, Topology, Worker
+from pytest_kinda import ControlPlane, Host, Hub, Link, OvsSwitch, Router, Topology, Worker
 from pytest_kinda.devices.router import Routing
 
 DIRECT = "-direct"
@@ -57,6 +57,32 @@ LAN = Topology(
 """Three hosts on one wire."""
 
 LAN_DIRECT = on_direct(LAN)
+"""The same without Kathara."""
+
+
+SWITCHES = Topology(
+    name="switches",
+    nodes=[
+        OvsSwitch("s1", tag={"h1": 10, "h3": 20}, trunks={"s2": [10, 20]}),
+        OvsSwitch(
+            "s2",
+            tag={"h2": 10, "h4": 20},
+            trunks={"s1": [10, 20]},
+            flows=["priority=9,tcp,tp_dst=81,actions=drop"],
+        ),
+        *(Host(name) for name in ("h1", "h2", "h3", "h4")),
+    ],
+    links=[
+        Link("h1", "s1"),
+        Link("h3", "s1"),
+        Link("s1", "s2"),
+        Link("h2", "s2"),
+        Link("h4", "s2"),
+    ],
+)
+"""Two VLANs over two switches; one of the switches drops what goes to a port."""
+
+SWITCHES_DIRECT = on_direct(SWITCHES)
 """The same without Kathara."""
 
 

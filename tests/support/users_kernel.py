@@ -28,7 +28,7 @@ from tests.support.initramfs import Initramfs, program
 ROOT = Path(__file__).parents[2]
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 GUEST_PACKAGES = ("busybox-static", "nftables", "tcpdump", "iputils-ping", "ethtool")
-PROGRAMS = ("ip", "tc", "nft", "tcpdump", "ping", "ethtool", "unshare", "nsenter")
+PROGRAMS = ("ip", "bridge", "tc", "nft", "tcpdump", "ping", "ethtool", "unshare", "nsenter")
 MODULES = (
     *("veth", "bridge", "br_netfilter", "vxlan", "ip_gre", "tun", "dummy", "ifb", "vrf", "8021q"),
     *("sch_netem", "sch_tbf", "sch_htb", "sch_prio", "sch_fq", "sch_ingress"),
@@ -38,7 +38,7 @@ MODULES = (
     *("nfnetlink_queue", "nfnetlink_log", "nft_objref", "nft_numgen", "nft_hash", "nft_quota"),
 )
 TEST_LIMIT = 300  # seconds that one test may take before the machine ends and shows where it stood
-DISTRIBUTIONS = ("pytest", "pyroute2", "tenacity", "dpkt")
+DISTRIBUTIONS = ("pytest", "pyroute2", "tenacity", "dpkt", "PyYAML")
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/bin:/usr/sbin:/bin HOME=/root TERM=dumb

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kinda import ControlPlane, Host, Hub, LabDevice, Link, Router, Switch, Topology, Worker
+from pytest_kinda import (
+    ControlPlane,
+    Host,
+    Hub,
+    LabDevice,
+    Link,
+    OvsSwitch,
+    Router,
+    Switch,
+    Topology,
+    Worker,
+)
 from pytest_kinda.errors import LabWarning, TopologyError
 from pytest_kinda.plan import PlanOptions, plan
 from pytest_kinda.readers import parse, read, to_yaml
@@ -127,11 +138,25 @@ def test_nodes_are_replaced_added_and_left_out() -> None:
     assert topology.links[-1] == Link("h1", "sw")
 
 
+def test_an_open_vswitch_bridge_is_one(tmp_path: Path) -> None:
+    (tmp_path / "configs").symlink_to(MIXED.parent / "configs")
+    path = tmp_path / "x.clab.yml"
+    path.write_text(MIXED.read_text().replace("kind: bridge", "kind: ovs-bridge"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LabWarning)
+        topology = Topology.from_containerlab(path)
+    assert topology.node("sw") == OvsSwitch("sw")
+    assert [one.interfaces for one in topology.links if "sw" in one.ends] == [
+        ("eth2", ""),
+        ("eth1", ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("kind: bridge", "kind: nokia_srlinux", r":34:13: node sw: found kind nokia_srlinux; "
-         r"expected one of linux, bridge, k8s-kind, ext-container; others cannot be emulated"),
+         r"expected one of linux, bridge, ovs-bridge, k8s-kind, ext-container; others cannot be"),
         ("kind: bridge", "kind: host", r":34:13: .*found kind host.*cannot be emulated"),
         ("kind: k8s-kind", "kind: linux", r"k-worker: found kind ext-container; .*there is none"),
         ("group: routers\n      image", "group: routes\n      image", r"node r2: group: "),
