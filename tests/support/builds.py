@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,10 @@ def plan_of(name: str, engine: Any = "kathara") -> Any:
 def start_building(
     topology: str, testbed: str, engine: str = "kathara"
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process that builds, prints ``built`` and sleeps; killed when the block is left."""
+    """A process that builds, prints ``built`` and waits; killed when the block is left.
+
+    SIGUSR1 makes it remove what it built; it prints the lines of that.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.builds", topology, testbed, engine],
         stdout=subprocess.PIPE,
@@ -64,9 +68,11 @@ def main(topology: str, testbed: str, engine: str) -> None:
     from pytest_kinda.build.builder import build
     from pytest_kinda.build.progress import Lines
 
-    build(plan_of(topology, engine), name=testbed, progress=Lines(sys.stdout))
+    standing = build(plan_of(topology, engine), name=testbed, progress=Lines(sys.stdout))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     print("built", flush=True)
-    time.sleep(600)
+    if signal.sigtimedwait({signal.SIGUSR1}, 600) is not None:
+        standing.keeper.undo(lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,13 @@ import pytest
 from pytest_kinda.build.kathara import lab_hash
 from pytest_kinda.build.kind import cluster_name
 from tests.support.builds import await_true
+from tests.support.killing import EVERY, points, seed
+
+
+def pytest_report_header() -> str:
+    """How to draw the same points again."""
+    drawn = ", ".join(map(str, points(seed()))) if not EVERY else "every one"
+    return f"kill points of KINDA_TEST_SEED={seed()}: {drawn}"
 
 
 @pytest.fixture(params=["kathara", "direct"])

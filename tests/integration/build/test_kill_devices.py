@@ -20,10 +20,8 @@ import pytest
 
 from pytest_kinda.build import catalogue
 from pytest_kinda.build.builder import build
-from pytest_kinda.errors import HostError
-from pytest_kinda.host.journal import Journal
-from tests.integration.build.test_kill_points import kill_at
 from tests.support.builds import await_true, plan_of, start_building
+from tests.support.killing import keeper_of, kill_at, removal_by
 
 pytestmark = pytest.mark.slow
 
@@ -77,35 +75,35 @@ def test_a_removal_that_is_killed_is_ended_by_the_next(
     assert not standing.directory.exists()
 
 
+@pytest.mark.parametrize("printed", [0, 1])
+def test_a_removal_whose_owner_is_killed_goes_on(
+    testbed_id: str, state_home: Path, same_machine: Same, engine: Any, printed: int
+) -> None:
+    directory = state_home / "pytest-kinda" / "testbeds" / testbed_id
+    with start_building("PAIR", testbed_id, engine) as process:
+        assert process.stdout is not None
+        assert any(line == "built\n" for line in process.stdout)
+        process.send_signal(signal.SIGUSR1)
+        if printed == 0:
+            keeper = keeper_of(directory)
+            await_true(lambda: removal_by(keeper) != 0, "the removal by the keeper")
+        for _ in range(printed):
+            assert "removed" in process.stdout.readline()
+        process.kill()
+    await_true(lambda: not directory.exists(), "the undo by the keeper", UNDO)
+
+
 def test_a_keeper_whose_removal_is_killed_says_so_and_clean_ends_it(
     testbed_id: str, state_home: Path, same_machine: Same
 ) -> None:
     standing = build(plan_of("PAIR", "kathara"), name=testbed_id, keep=True)
-    mark = f"KINDA_CHILD=undo-{keeper_of(standing.directory)}"
-
-    def removal() -> int:
-        for entry in Path("/proc").iterdir():
-            try:
-                if mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    return int(entry.name)
-            except OSError:
-                continue
-        return 0
-
+    keeper = keeper_of(standing.directory)
     argv = [sys.executable, "-c", "from pytest_kinda.cli import main; main()", "clean", testbed_id]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as cleaner:
-        await_true(lambda: removal() != 0, "the removal by the keeper")
-        os.kill(removal(), signal.SIGKILL)
+        await_true(lambda: removal_by(keeper) != 0, "the removal by the keeper")
+        os.kill(removal_by(keeper), signal.SIGKILL)
         _, said = cleaner.communicate(timeout=60)
     assert cleaner.returncode == 1
     assert "the undo program ended with status -9" in said
     assert f"remedy: kinda clean {testbed_id}" in said
     assert catalogue.clean(testbed_id, lambda line: None) == ()
-
-
-def keeper_of(directory: Path) -> int:
-    """The keeper's process; 0 before the journal names it."""
-    try:
-        return int(Journal.read(directory).meta.get("pid", 0))
-    except HostError:
-        return 0
