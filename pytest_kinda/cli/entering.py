@@ -12,6 +12,7 @@ from pytest_kinda.cli import offers
 from pytest_kinda.cli.output import json_option, print_json
 from pytest_kinda.errors import KindaError
 
+_DAY = 86400.0  # seconds; whoever waits for less ends the command
 FOREIGN = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -29,19 +30,29 @@ def docker_client() -> str:
 @click.option(
     "-t", "--testbed", metavar="ID", help="Which testbed.", shell_complete=offers.complete_testbed
 )
+@json_option
 @click.argument("node", shell_complete=offers.complete_node)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def execute(ctx: click.Context, testbed: str | None, node: str, command: tuple[str, ...]) -> None:
+def execute(
+    ctx: click.Context, testbed: str | None, as_json: bool, node: str, command: tuple[str, ...]
+) -> None:
     """Run COMMAND on NODE, a shell if none is given.
 
-    On a terminal it gets a terminal. Everything behind NODE belongs to the command.
+    On a terminal it gets a terminal. Everything behind NODE belongs to the command; with --json
+    before it, it is run to its end and its status and output are told.
     """
     from pytest_kinda.build.catalogue import open_standing
 
     standing = open_standing(offers.chosen(testbed or ctx.obj).directory)
-    standing.execution(node)
+    execution = standing.execution(node)
     argv = list(command[1:] if command[:1] == ("--",) else command) or ["sh"]
+    if as_json:
+        done = execution.run(argv, timeout=_DAY)
+        said = {"stdout": done.stdout, "stderr": done.stderr}
+        texts = {name: data.decode(errors="replace") for name, data in said.items()}
+        print_json({"node": node, "argv": argv, "rc": done.rc, **texts})
+        raise SystemExit(done.rc)
     client = docker_client()
     streams = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     os.execv(client, [client, "exec", *streams, standing.containers[node], *argv])

@@ -68,6 +68,7 @@ def examine(steps: Sequence[Step] | None = None) -> list[Finding]:
 
 
 TESTED = "tested: Linux on x86-64 with Docker Engine"
+UNTESTED = "not tested: arm64, Podman, WSL2, Docker Desktop"
 
 
 def platform_finding(system: str, machine: str, release: str, engine: str) -> Finding:
@@ -92,7 +93,7 @@ def platform_finding(system: str, machine: str, release: str, engine: str) -> Fi
     if untested:
         remedy = f"not tested on {' and '.join(untested)}; it may work ({TESTED})"
         return Finding("platform", "warning", found, remedy)
-    return Finding("platform", "ok", found)
+    return Finding("platform", "ok", f"{found} ({TESTED}; {UNTESTED})")
 
 
 def _engine() -> str:

@@ -93,6 +93,13 @@ def test_who_names_the_nearest_and_what_is_nobodys(run: Run, testbed: str) -> No
     assert "belongs to no testbed of this user; its label names testbed other0" in said
 
 
+def test_a_command_on_a_node_is_told_as_json(run: Run, testbed: str) -> None:
+    said = json.loads(run("exec", "--json", "h1", "--", "sh", "-c", "echo a; exit 3", rc=3).stdout)
+    argv = ["sh", "-c", "echo a; exit 3"]
+    assert said == {"node": "h1", "argv": argv, "rc": 3, "stdout": "a\n", "stderr": ""}
+    assert run("exec", "h1", "echo", "--json").stdout == "--json\n"
+
+
 @pytest.mark.parametrize("command", ["exec", "reverse", "logs"])
 def test_an_unknown_node_lists_the_nearest(run: Run, testbed: str, command: str) -> None:
     said = run(command, "h11", rc=1).stderr

@@ -161,7 +161,7 @@ def test_no_node_may_be_named_like_a_command() -> None:
 
 
 def test_every_command_that_answers_has_json() -> None:
-    without = {"exec", "kubectl", "graph", "schema"}
+    without = {"kubectl", "graph", "schema"}
     groups = {"link"}
     found = {name: one for name, one in kinda.commands.items() if name not in groups}
     found |= {f"link {name}": one for name, one in linking.link.commands.items()}

@@ -270,6 +270,8 @@ def test_doctor_says_where_this_is_not_tested(
     finding = doctor.platform_finding("Linux", machine, release, engine)
     assert finding.state == ("warning" if untested else "ok")
     assert untested in finding.remedy
+    if finding.state == "ok":
+        assert "not tested: arm64, Podman, WSL2" in finding.found
 
 
 def test_doctor_wants_linux() -> None:
