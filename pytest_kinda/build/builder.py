@@ -43,6 +43,8 @@ from pytest_kinda.plan import (
 )
 from pytest_kinda.plan.values import Plan
 
+WATCH = "the watch that wires nodes which start again"
+
 
 def build(
     plan: Plan,
@@ -216,7 +218,7 @@ class _Builder:
             kubeconfig=str(kubeconfig) if kubeconfig else None,
         )
         argv = [sys.executable, "-m", "pytest_kinda.build.watch", str(self.home)]
-        self.keeper.spawn(argv, log=self.home / "watch.log")
+        self.keeper.tend(argv, name=WATCH, log=self.home / "watch.log")
         return Standing(
             self.testbed,
             self.home,

@@ -72,6 +72,9 @@ class KeeperClient(Protocol):
     ) -> int:
         """Start a child in a session of its own; what ``wait`` and ``kill`` know it by."""
 
+    def tend(self, argv: Sequence[str], *, name: str, log: Path) -> Any:
+        """Start a child that is started again when it ends; ``name`` says what it is."""
+
     def wait(self, child: int, timeout: float = 60.0) -> int:
         """The exit status of a child. Raises HostError after ``timeout`` seconds."""
 

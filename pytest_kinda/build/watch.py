@@ -1,8 +1,9 @@
 """Re-wire containers that start again: ``python -m pytest_kinda.build.watch DIRECTORY``.
 
 A child of the keeper from the end of the build to the undo, which ends it first; so it serves kept
-testbeds too. Nodes are wired one after another, which takes milliseconds; the start-up commands of
-devices, which may wait for each other, run side by side.
+testbeds too. If it dies the keeper starts it again, and it goes on with what it had not ended: it
+asks the keeper how far each node had come. Nodes are wired one after another, which takes
+milliseconds; the start-up commands of devices, which may wait for each other, run side by side.
 """
 
 from __future__ import annotations
@@ -37,10 +38,24 @@ class Watch:
 
     def run(self) -> None:
         """Watch until the keeper ends this. Raises HostError where keeper or Engine are gone."""
+        for unended, state in self._broken_off():
+            print(f"{unended} had come as far as {state}", flush=True)
+            if state == "wiring":
+                self._rewire(unended)
+            else:
+                self.pool.submit(self._start, unended, run=False)
         for container in self._started():
             name = self.names.get(container)
             if name is not None and self.rewiring.restarted(name):
                 self._rewire(name)
+
+    def _broken_off(self) -> Iterator[tuple[str, str]]:
+        """Nodes that a watch before this one began with and did not bring to an end."""
+        for name, facts in self.keeper.restarts().items():
+            place = self.rewiring.places[name]
+            same = (facts.get("pid"), facts.get("started")) == (place.pid, place.started)
+            if same and facts["state"] in ("wiring", "started"):
+                yield name, str(facts["state"])
 
     def _started(self) -> Iterator[str]:
         """Containers that may have been started, for ever."""
@@ -67,9 +82,10 @@ class Watch:
             return
         self.pool.submit(self._start, name)
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, *, run: bool = True) -> None:
         try:
-            self.rewiring.start(name)
+            if run:
+                self.rewiring.start(name)
             self._tell(name, "started")
             unready = self.rewiring.unready(name)
         except KindaError as error:

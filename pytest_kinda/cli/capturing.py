@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -75,9 +76,12 @@ def capture(
         with at(Path(target)) as taken:
             over.wait()
     if as_json:
-        print_json({"path": target, "packets": taken.taken, "drops": taken.drops})
+        gaps = [asdict(one) for one in taken.gaps]
+        print_json({"path": target, "packets": taken.taken, "drops": taken.drops, "gaps": gaps})
     else:
         click.echo(f"{taken.taken} packets taken, {taken.drops} lost", err=True)
+        for gap in taken.gaps:
+            click.echo(str(gap), err=True)
 
 
 COMMANDS = (capture,)

@@ -21,6 +21,7 @@ from pytest_kinda.host.journal import Journal
 from pytest_kinda.host.places import places_of
 from pytest_kinda.host.recordings import Recordings
 from pytest_kinda.host.standing import StandingState
+from pytest_kinda.host.tending import Tending
 from pytest_kinda.jsonvalues import from_json, to_json
 from pytest_kinda.operations import Operation, Place, SetInterface, decode
 
@@ -49,6 +50,7 @@ class Calls:
         self._restarts: dict[str, Mapping[str, Any]] = {}
         self._recordings = Recordings(self.start_child, self._forget)
         self._holders = Holders(self.start_child, self._forget)
+        self._tending = Tending(self._forget)
 
     def answer(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Carry a request out; its JSON answer. Raises HostError, OSError, ValueError, KeyError."""
@@ -75,7 +77,7 @@ class Calls:
 
     def call_undone(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Journal that entries need no undo any more."""
-        self._keeper.journal.append([{"undone": list(request["numbers"])}])
+        self._no_more({"undone": list(request["numbers"])})
 
     def call_keep(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Whether the testbed outlives its owners."""
@@ -103,6 +105,7 @@ class Calls:
                     # it may have gone with the old interface, which is no failure
                     self._holders.end(one.place, one.interface)
             numbers = self._carry_out(operations, places)
+            self._recordings.follow(places)
             table = {one: to_json(place) for one, place in places.items()}
             self._keeper.journal.append([{"note": {"places": table}}])
             return numbers
@@ -136,7 +139,7 @@ class Calls:
             except KindaError as error:
                 errors.append(error)
             else:
-                self._keeper.journal.append([{"reverted": number}])
+                self._no_more({"reverted": number})
                 self._entries.pop(number, None)
         if errors:
             raise errors[0]
@@ -179,6 +182,20 @@ class Calls:
                 out = stack.enter_context(Path(log_file).open("ab"))
             child = self._start(request, stdout=out, stderr=out)
         return child.number
+
+    def call_tend(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Start a child that is started again when it ends; its name says what it is for."""
+        log_file = Path(request["log"])
+
+        def start() -> Child:
+            with log_file.open("ab") as out:
+                return self._start(request, stdout=out, stderr=out)
+
+        self._tending.begin(str(request["name"]), start)
+
+    def call_tended(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """The children that are started again when they end, and whether they run."""
+        return self._tending.states()
 
     def call_wait(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Wait for the end of a child; its exit status."""
@@ -236,6 +253,7 @@ class Calls:
     def end_children(self) -> list[str]:
         """End all children; what did not go."""
         left = []
+        self._tending.stop()
         with self._lock:
             ending = list(self._children.values())
         for child in ending:
@@ -273,8 +291,18 @@ class Calls:
         children.end_processes(child.pid, child.started, child.mark)
         with self._lock:
             self._children.pop(child.number, None)
-        self._keeper.journal.append([{"undone": child.number}])
+        self._no_more({"undone": child.number})
         self._entries.pop(child.number, None)
+
+    def _no_more(self, line: Mapping[str, Any]) -> None:
+        """Journal that something is gone. Where the disk is full that is no failure of its end.
+
+        Its entry then stays, and an undo of what is gone does nothing.
+        """
+        try:
+            self._keeper.journal.append([line])
+        except HostError as error:
+            log.warning("%s", error.message)
 
     def _child(self, number: int) -> Child:
         with self._lock:
@@ -325,7 +353,7 @@ class Calls:
             return self._hubs
 
 
-_MAKING = ("record", "apply", "rewire", "run", "spawn", "keep", "capture_start")
+_MAKING = ("record", "apply", "rewire", "run", "spawn", "tend", "keep", "capture_start")
 
 
 def _places(request: Mapping[str, Any]) -> dict[str, Place]:

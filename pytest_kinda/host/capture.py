@@ -3,7 +3,8 @@
 Standard input brings one JSON object a line: first what to capture, then ``{"do": "flush"}`` and
 ``{"do": "stop"}``. Each is answered by one line: ``{"ok": counters}`` or ``{"error": ...}``. After
 the answer to a flush, every frame that the kernel had seen by then is in the file. The end of
-standard input is a stop.
+standard input is a stop. ``{"do": "follow", "places": ...}``, which has no answer, says where nodes
+are that have started again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.errors import HostError, KindaError
-from pytest_kinda.host.namespaces import Namespace, entered
+from pytest_kinda.errors import GoneError, HostError, KindaError
 from pytest_kinda.host.packet_filter import compile_filter
-from pytest_kinda.host.packet_ring import REJECT_ALL, RETIRE, Frame, PacketRing
+from pytest_kinda.host.packet_ring import REJECT_ALL, RETIRE, Frame
 from pytest_kinda.host.pcapng_writer import PcapngWriter
+from pytest_kinda.host.taps import Nodes, Source, Tap, reopen
 
 MEMORY = 128 << 20
 """Bytes that all rings of a capture may take together; one takes a half of it at most."""
@@ -42,41 +44,79 @@ class Recording:
         points: Sequence[Mapping[str, Any]] = asked["points"]
         snaplen = int(asked["snaplen"])
         program = compile_filter(str(asked["filter"]), snaplen)
-        names = [f"{one['place']}:{one['interface']}" for one in points]
         memory = min(MEMORY // 2, MEMORY // max(1, len(points)))
-        self.written = [0] * len(points)
-        self._last = [0] * len(points)  # time of the newest frame that a ring has handed over
         self._held: list[tuple[int, Frame]] = []
-        self.rings: list[PacketRing] = []
+        self.nodes = Nodes()
+        self.taps = [Tap(one["place"], one["interface"], program, memory) for one in points]
         try:
-            for one in points:
-                with Namespace.open(one["pid"], one["started"]) as place, entered(place):
-                    self.rings.append(PacketRing(one["interface"], program, memory))
+            for one, tap in zip(points, self.taps, strict=True):
+                if self.nodes.is_new(tap.place, one["pid"], one["started"]):
+                    self.nodes.enter(tap.place, one["pid"], one["started"])
+                with self.nodes.namespace(tap.place) as namespace:
+                    tap.open(namespace)
             self.writer = PcapngWriter(
                 Path(asked["path"]),
-                names,
-                comments=[f"interface {one['interface']} of {one['place']}" for one in points],
+                [tap.name for tap in self.taps],
+                comments=[f"interface {tap.interface} of {tap.place}" for tap in self.taps],
                 snaplen=snaplen,
                 expression=str(asked["filter"]),
                 comment=str(asked.get("comment", "")),
             )
         except (KindaError, OSError):
-            for ring in self.rings:
-                ring.close()
+            self._close()
             raise
-        self.names = names
+
+    @property
+    def sources(self) -> list[Source]:
+        """All rings that may have frames."""
+        return [source for tap in self.taps for source in tap.sources]
+
+    def look(self, ready: Sequence[Any]) -> None:
+        """See to interfaces that are gone; ``ready`` is what select found of ``waiting``."""
+        for place, handle in list(self.nodes.handles.items()):
+            if handle in ready:
+                self.nodes.forget(place)
+                for tap in self.taps:
+                    if tap.place == place:
+                        tap.retire()
+        for tap in self.taps:
+            if any(source in ready for source in tap.sources):
+                tap.look()
+
+    @property
+    def waiting(self) -> list[Any]:
+        """What is readable when there is something to do."""
+        return [*self.sources, *self.nodes.handles.values()]
+
+    def follow(self, places: Mapping[str, Mapping[str, int]]) -> None:
+        """Take from the interfaces that nodes which started again, and their neighbours, have."""
+        for place, process in places.items():
+            changed = self.nodes.is_new(place, process["pid"], process["started"])
+            if changed:
+                with suppress(GoneError):
+                    self.nodes.enter(place, process["pid"], process["started"])
+            for number, tap in enumerate(self.taps):
+                if tap.place != place:
+                    continue
+                if changed:
+                    tap.retire()
+                tap.look()
+                if not tap.taking and reopen(tap, self.nodes):
+                    told = f"{tap.name}: {tap.gaps[-1]}"
+                    self.writer.statistics(number, tap.counters(), time.time_ns(), told)
 
     def drain(self) -> None:
         """Write what the kernel has handed over, as far as no earlier frame can still come."""
-        for number, ring in enumerate(self.rings):
-            for frame in ring.frames():
-                self._held.append((number, frame))
-                self.written[number] += 1
-                self._last[number] = frame.time
+        for number, tap in enumerate(self.taps):
+            for source in tap.sources:
+                before = len(self._held)
+                self._held += [(number, frame) for frame in source.ring.frames()]
+                if some := len(self._held) - before:
+                    source.last = self._held[-1][1].time
+                    tap.written += some
+            tap.close_retired()
         # Of a ring with frames that it has not handed over, none is older than its last.
-        waiting = [
-            last for ring, last in zip(self.rings, self._last, strict=True) if ring.pending()[1]
-        ]
+        waiting = [source.last for source in self.sources if source.ring.pending()[1]]
         self._write(min(waiting, default=_EVER))
 
     def _write(self, until: int) -> None:
@@ -92,38 +132,53 @@ class Recording:
         now = time.time_ns()
         self.drain()
         # The block that is being filled is handed over when it is full or RETIRE has passed twice.
-        waiting = [(ring, at) for ring in self.rings for at, some in (ring.pending(),) if some]
+        waiting = [(one, at) for one in self.sources for at, some in (one.ring.pending(),) if some]
         deadline = time.monotonic() + _FLUSH_LIMIT
         while waiting:
             if time.monotonic() > deadline:
-                names = ", ".join(ring.interface for ring, _ in waiting)
+                names = ", ".join(one.ring.interface for one, _ in waiting)
                 raise HostError(f"the kernel kept packets of {names} for {_FLUSH_LIMIT:g} s")
-            select.select([ring for ring, _ in waiting], [], [], RETIRE / 1000)
+            ready, _, _ = select.select([one for one, _ in waiting], [], [], RETIRE / 1000)
+            self.look(ready)
             self.drain()
-            waiting = [(ring, at) for ring, at in waiting if ring.pending()[0] == at]
+            there = self.sources
+            waiting = [
+                (one, at) for one, at in waiting if one in there and one.ring.pending()[0] == at
+            ]
         self._write(now)
 
     def stop(self) -> None:
         """Take no more, write what has come, and close the file."""
-        for ring in self.rings:
-            ring.attach(REJECT_ALL)
+        for source in self.sources:
+            source.ring.attach(REJECT_ALL)
         self.flush()
         self._write(_EVER)
-        for ring in self.rings:
-            ring.read_statistics()
-        self.writer.close([(ring.packets, ring.drops) for ring in self.rings], time.time_ns())
-        for ring in self.rings:
-            ring.close()
+        now = time.time_ns()
+        for number, tap in enumerate(self.taps):
+            told = "" if tap.taking else f"{tap.name}: {tap.gaps[-1]}"
+            self.writer.statistics(number, tap.counters(), now, told)
+        self.writer.close()
+        self._close()
+
+    def _close(self) -> None:
+        for tap in self.taps:
+            tap.close()
+        self.nodes.close()
 
     def counters(self) -> dict[str, Any]:
-        """Packets written and dropped, in all and by interface."""
+        """Packets written and dropped, in all and by interface; when interfaces were not there."""
+        drops = {tap.name: tap.counters()[1] for tap in self.taps}
         return {
-            "packets": sum(self.written),
-            "drops": sum(ring.drops for ring in self.rings),
+            "packets": sum(tap.written for tap in self.taps),
+            "drops": sum(drops.values()),
             "interfaces": {
-                name: {"packets": written, "drops": ring.drops}
-                for name, written, ring in zip(self.names, self.written, self.rings, strict=True)
+                tap.name: {"packets": tap.written, "drops": drops[tap.name]} for tap in self.taps
             },
+            "gaps": [
+                {"interface": tap.name, "since": gap.since, "until": gap.until}
+                for tap in self.taps
+                for gap in tap.gaps
+            ],
         }
 
 
@@ -145,8 +200,8 @@ def main() -> int:
     _answer({"ok": recording.counters()})
     try:
         while True:
-            waiting: list[Any] = [*recording.rings, 0, stop_from]
-            ready, _, _ = select.select(waiting, [], [])
+            ready, _, _ = select.select([*recording.waiting, 0, stop_from], [], [])
+            recording.look(ready)
             recording.drain()
             if stop_from in ready:
                 break
@@ -156,9 +211,10 @@ def main() -> int:
                         recording.stop()
                         _answer({"ok": recording.counters()})
                         return 0
+                    if command.get("do") == "follow":  # has no answer: nobody waits for it
+                        recording.follow(command["places"])
+                        continue
                     recording.flush()
-                    for ring in recording.rings:
-                        ring.read_statistics()
                     _answer({"ok": recording.counters()})
         recording.stop()
     except (KindaError, OSError) as error:

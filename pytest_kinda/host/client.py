@@ -229,6 +229,20 @@ class Keeper:
         where = str(log.resolve()) if log else None
         return int(self._call("spawn", argv=list(argv), env=dict(env or {}), log=where))
 
+    def tend(self, argv: Sequence[str], *, name: str, log: Path) -> None:
+        """Start a program that must not be missing: one that ends is started again.
+
+        Five times in a row at most; ``name`` says in :meth:`tended` and in the log what it is.
+        """
+        self._call("tend", argv=list(argv), name=name, log=str(log.resolve()))
+
+    def tended(self) -> tuple[Mapping[str, Any], ...]:
+        """The programs of :meth:`tend`: ``name``, ``pid``, ``restarts``.
+
+        ``broken`` says why one does not run any more; empty: it runs.
+        """
+        return tuple(self._call("tended"))
+
     def wait(self, child: int, timeout: float = 60.0) -> int:
         """The exit status of a child (negative: the signal). Raises HostError after ``timeout``."""
         return int(self._call("wait", child=child, timeout=timeout))

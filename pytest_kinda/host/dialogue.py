@@ -1,6 +1,7 @@
 """Talking to a child of the keeper: a line of JSON there, a line of JSON back.
 
-``{"ok": ...}`` is an answer, ``{"error": ...}`` one of our errors that is raised here again.
+``{"ok": ...}`` is an answer, ``{"error": ...}`` one of our errors that is raised here again. What
+it is told without being asked has no answer.
 """
 
 from __future__ import annotations
@@ -25,12 +26,9 @@ def ask(
     error it answers with.
     """
     process = child.process
-    assert process.stdin is not None
     assert process.stdout is not None
     try:
-        with suppress(BrokenPipeError):  # it has ended, and its last line says why
-            process.stdin.write(json.dumps(message).encode() + b"\n")
-            process.stdin.flush()
+        tell(child, message)
         if limit is not None and not select.select([process.stdout], [], [], limit)[0]:
             raise HostError(f"no answer within {limit:g} s")
         answer = json.loads(process.stdout.readline() or b"{}")
@@ -41,6 +39,14 @@ def ask(
     if "ok" not in answer:
         raise HostError(f"{who} has ended: see keeper.log")
     return dict(answer["ok"])
+
+
+def tell(child: Child, message: Mapping[str, Any]) -> None:
+    """Send it a line; one that has ended says why when it is asked. Raises OSError, ValueError."""
+    assert child.process.stdin is not None
+    with suppress(BrokenPipeError):
+        child.process.stdin.write(json.dumps(message).encode() + b"\n")
+        child.process.stdin.flush()
 
 
 def end(child: Child) -> None:

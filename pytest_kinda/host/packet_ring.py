@@ -85,6 +85,14 @@ class PacketRing:
         """Readable when a block of frames is there."""
         return self._socket.fileno()
 
+    def lost(self) -> bool:
+        """Whether the interface has been deleted; one that is down may come up again.
+
+        Reading the socket's error clears it: until then the socket is readable all the time.
+        """
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return not self._socket.getsockname()[0]
+
     def attach(self, program: bytes) -> None:
         """Filter what comes from now on by these instructions. Raises OSError."""
         held = ctypes.create_string_buffer(program, len(program))

@@ -91,19 +91,26 @@ class PcapngWriter:
         if pieces:
             self._write(b"".join(pieces))
 
-    def close(self, counters: Sequence[tuple[int, int]], now: int) -> None:
-        """Append packets received and dropped of each interface, as of ``now`` (ns); close it."""
-        blocks = b""
-        for number, (received, dropped) in enumerate(counters):
-            body = struct.pack("=III", number, now >> 32, now & 0xFFFFFFFF)
-            body += _options(
-                [
-                    (_RECEIVED, struct.pack("=Q", received)),
-                    (_DROPPED, struct.pack("=Q", dropped)),
-                ]
-            )
-            blocks += _block(_STATISTICS, body)
-        self._write(blocks)
+    def statistics(
+        self, number: int, counters: tuple[int, int], now: int, comment: str = ""
+    ) -> None:
+        """Append packets received and dropped of an interface, as of ``now`` (ns). Raises OSError.
+
+        There may be several of an interface: the last one counts.
+        """
+        received, dropped = counters
+        body = struct.pack("=III", number, now >> 32, now & 0xFFFFFFFF)
+        body += _options(
+            [
+                (_COMMENT, comment.encode()),
+                (_RECEIVED, struct.pack("=Q", received)),
+                (_DROPPED, struct.pack("=Q", dropped)),
+            ]
+        )
+        self._write(_block(_STATISTICS, body))
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
     def _write(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pytest_kinda.errors import CaptureError, HostError, KindaError
@@ -27,6 +28,7 @@ class Recordings:
         self._start_child = start_child
         self._forget = forget
         self._running: dict[str, tuple[Child, threading.Lock]] = {}
+        self._points: dict[str, frozenset[str]] = {}
 
     def start(
         self,
@@ -64,8 +66,26 @@ class Recordings:
         except KindaError:
             self._close(child)
             raise
-        self._running[str(child.number)] = (child, threading.Lock())
-        return str(child.number)
+        identity = str(child.number)
+        self._points[identity] = frozenset(one[0] for one in points)
+        self._running[identity] = (child, threading.Lock())
+        return identity
+
+    def follow(self, places: Mapping[str, Place]) -> None:
+        """Nodes have been wired anew: captures of them go on at the interfaces they have now.
+
+        Nobody waits for them: a capture may be busy with its reader. When each interface was not
+        there is among the counters.
+        """
+        for identity, (child, _) in list(self._running.items()):
+            told = {
+                name: {"pid": places[name].pid, "started": places[name].started}
+                for name in self._points.get(identity, ())
+                if name in places
+            }
+            if told:
+                with suppress(OSError, ValueError):  # it is ending at this moment
+                    dialogue.tell(child, {"do": "follow", "places": told})
 
     def flush(self, identity: str) -> Mapping[str, Any]:
         """Have all that came until now in the file; the counters. Raises HostError."""
@@ -78,6 +98,7 @@ class Recordings:
         child, lock = self._get(identity)
         with lock:
             self._running.pop(identity, None)
+            self._points.pop(identity, None)
             try:
                 return dialogue.ask(child, {"do": "stop"}, _WHO)
             finally:

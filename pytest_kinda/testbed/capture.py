@@ -54,11 +54,34 @@ class Flow:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A time in which an interface (``node:interface``) was not there: its node was started again.
+
+    ``since`` and ``until`` are nanoseconds since the epoch, as packets' ``time``; ``until`` is None
+    where it did not come back before the capture ended.
+    """
+
+    interface: str
+    since: int
+    until: int | None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it was; None where it did not end."""
+        return None if self.until is None else (self.until - self.since) / 1e9
+
+    def __str__(self) -> str:
+        took = "to the end" if self.seconds is None else f"for {self.seconds:.3f} s"
+        return f"{self.interface} was not there {took}"
+
+
 class Capture:
     """Packets of one or several interfaces, in a pcapng file; a context manager.
 
     A capture that lost packets raises CaptureError at its end unless it was made with
-    ``allow_drops=True``. Example::
+    ``allow_drops=True``. Where a node starts again it goes on at the new interface; ``gaps`` says
+    when there was none. Example::
 
         with kinda.capture(kinda.link("r1", "r2"), filter="proto gre") as capture:
             client.exec("ping", "-c", "3", server.ip)
@@ -126,6 +149,15 @@ class Capture:
     def taken(self) -> int:
         """Packets that were written to the file; known at the end."""
         return int(self._statistics.get("packets", 0)) if self._statistics else 0
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """When interfaces were not there, as their nodes were started again; known at the end."""
+        found = self._statistics.get("gaps", ()) if self._statistics else ()
+        return tuple(
+            Gap(str(one["interface"]), int(one["since"]), int(one["until"]) or None)
+            for one in found
+        )
 
     def _raw(self, expression: str | None) -> Iterator[RawPacket]:
         if self._identity is not None and self.running:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.plan.values import NodePlan, Plan
+from pytest_kinda.testbed.helpers import watch_broken
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
 from pytest_kinda.testbed.verification import service_connections, services_of
 
@@ -64,9 +65,15 @@ def await_back(standing: Standing, node: NodeHandle, expected: Expected) -> None
             remedy=f"docker logs {container[:12]}",
         )
 
+    watch_log = f"see watch.log in {standing.directory}"
+
     def wired() -> str:
         found = standing.keeper.restarts().get(node.name, {})
         if found.get("pid") != state["Pid"]:
+            if broken := watch_broken(standing):
+                raise HostError(
+                    f"{node.name} was started and has no links: {broken}", remedy=watch_log
+                )
             return "the watch has not seen its start"
         if found["state"] == "failed":
             raise HostError(f"{node.name} was started, but is not what it was: {found['why']}")
@@ -77,7 +84,6 @@ def await_back(standing: Standing, node: NodeHandle, expected: Expected) -> None
         silent = unanswered(container, node.name, expected.addresses)
         return f"no answer from {', '.join(silent)}" if silent else ""
 
-    watch_log = f"see watch.log in {standing.directory}"
     wait_until(wired, f"the return of {node.name}", limit=WIRED_LIMIT, remedy=watch_log)
     if not expected.quiet:
         wait_until(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kinda.errors import BuildError, KindaError
+from pytest_kinda.testbed.helpers import watch_broken
+from pytest_kinda.testbed.leaks import Leaks
 from pytest_kinda.testbed.left import faults_left
 from pytest_kinda.testbed.testbed import Testbed
 
@@ -23,7 +26,8 @@ _STEP = "attach"
 def attach(topology: Topology, options: PlanOptions, progress: Progress) -> Testbed | None:
     """The kept testbed of an equal topology with equal options; None if there is none to take.
 
-    Its health is checked by packets between all its nodes. Each one of that name which is not
+    Its health is checked by packets between all its nodes, between their pod networks, and to the
+    services of the cluster. Each one of that name which is not
     taken is named with the reason: stale, damaged, being built, or in use by another process.
     """
     from pytest_kinda.build.catalogue import testbeds
@@ -123,8 +127,10 @@ def _opened(known: Known) -> tuple[Testbed | None, str]:
 
 
 def _damage(testbed: Testbed) -> str:
-    missing = testbed.reachability().missing
-    if not missing:
+    if broken := watch_broken(testbed.standing):
+        return f"damaged: {broken} (kinda clean {testbed.id})"
+    # what leak guards have counted since it was built says nothing of what it is now
+    problems = replace(testbed.verify(), leaks=Leaks(())).problems
+    if not problems:
         return ""
-    pairs = ", ".join(f"{one} does not reach {other}" for one, other in missing[:3])
-    return f"damaged: {pairs} (kinda clean {testbed.id})"
+    return f"damaged: {', '.join(problems[:3])} (kinda clean {testbed.id})"

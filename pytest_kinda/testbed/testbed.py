@@ -23,6 +23,7 @@ from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.fidelity import Fidelity, fidelity_of
 from pytest_kinda.testbed.flapping import flap
+from pytest_kinda.testbed.helpers import helpers_broken
 from pytest_kinda.testbed.leaks import Leaks, read_leaks
 from pytest_kinda.testbed.lifecycle import ContainerLifecycle
 from pytest_kinda.testbed.links import LinkHandle
@@ -175,7 +176,8 @@ class Testbed(Sending):
         for capture in [one for one in self._captures if one.running]:
             problems += _quietly(capture.stop)
         self._captures.clear()
-        problems += self._delays_broken()  # before healing takes them away
+        # before healing takes them away
+        problems += helpers_broken(self.standing, self._nodes, self._lifecycle.away)
         problems += self._ledger.heal_all()
         if self._cluster is not None:
             problems += _quietly(self._cluster.end_namespace)
@@ -185,25 +187,6 @@ class Testbed(Sending):
                 f"testbed {self.id} could not be put back: " + "; ".join(problems),
                 remedy=f"kinda clean {self.id}",
             )
-
-    def _delays_broken(self) -> list[str]:
-        """Which links carry nothing because what delays their packets is dead or stalled.
-
-        Not those to a node that a fault has stopped: with ``engine="direct"`` their interface is
-        gone with it.
-        """
-        keeper: Any = self.standing.keeper
-        away = self._lifecycle.away
-
-        def stopped(place: str, interface: str) -> bool:
-            known = self._nodes[place].planned.interfaces if place in self._nodes else ()
-            return any(away & {place, *one.peers} for one in known if one.name == interface)
-
-        return [
-            str(one["broken"])
-            for one in keeper.holders()
-            if one["broken"] and not stopped(one["place"], one["interface"])
-        ]
 
     def __enter__(self) -> Testbed:
         return self

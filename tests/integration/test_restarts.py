@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from pytest_kinda import Host, Link, Router, Topology
 from pytest_kinda.errors import CommandError, HostError
 from tests.support.builds import await_true
-from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT
+from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT, on_direct
 
 PAIRS = pytest.mark.topology(PAIR, PAIR_DIRECT)
+SLOW = on_direct(
+    Topology(
+        name="slow",
+        nodes=[Host("h1", startup_commands=["test ! -e /srv/slow || sleep 3"]), Router("r1")],
+        links=[Link("h1", "r1")],
+    )
+)
 LANS = pytest.mark.topology(LAN, LAN_DIRECT)
 
 pytestmark = pytest.mark.slow
@@ -19,9 +31,13 @@ pytestmark = pytest.mark.slow
 
 def by_hand(kinda: Any, *names: str) -> None:
     """Restart containers as a person would, and wait until the testbed says that they are wired."""
+    start_again(kinda, *names)
+    await_true(lambda: all(is_back(kinda, name) for name in names), f"{names} to be back", 30)
+
+
+def start_again(kinda: Any, *names: str) -> None:
     containers = [kinda.standing.containers[name] for name in names]
     subprocess.run(["docker", "restart", "-t", "0", *containers], check=True, capture_output=True)
-    await_true(lambda: all(is_back(kinda, name) for name in names), f"{names} to be back", 30)
 
 
 def is_back(kinda: Any, name: str) -> bool:
@@ -148,3 +164,68 @@ def test_a_short_pause_leaves_no_trace(kinda: Any) -> None:
     for _ in range(10):
         host.pause().heal()
         assert host.exec("true").ok
+
+
+@PAIRS
+def test_a_watch_that_died_is_started_again_and_sees_what_it_missed(kinda: Any) -> None:
+    before = state_of(kinda)
+    (watch,) = kinda.standing.keeper.tended()
+    os.kill(watch["pid"], signal.SIGSTOP)
+    start_again(kinda, "r1")
+    os.kill(watch["pid"], signal.SIGKILL)
+    await_true(lambda: is_back(kinda, "r1"), "r1 to be back", 30)
+    (other,) = kinda.standing.keeper.tended()
+    assert (other["restarts"], other["broken"]) == (watch["restarts"] + 1, "")
+    assert state_of(kinda) == before
+    assert kinda.device("r1").restart().healed
+
+
+@pytest.mark.topology(SLOW)
+def test_a_watch_that_dies_while_a_node_starts_is_followed_by_one_that_ends_it(kinda: Any) -> None:
+    keeper = kinda.standing.keeper
+    kinda.device("h1").write_file("/srv/slow", "")
+    start_again(kinda, "h1")
+
+    def starting() -> bool:
+        told = keeper.restarts().get("h1", {})
+        return told.get("state") == "wiring" and bool(kinda.ping("r1", "h1", count=1))
+
+    await_true(starting, "its start-up commands to run", 30)
+    os.kill(keeper.tended()[0]["pid"], signal.SIGKILL)
+    await_true(lambda: is_back(kinda, "h1"), "h1 to be back", 30)
+    assert kinda.reachability()
+
+
+@PAIRS
+def test_a_capture_goes_on_at_the_new_interface_and_says_when_there_was_none(kinda: Any) -> None:
+    link = kinda.link("r1", "h2")
+    with kinda.capture(link, filter="icmp", ends="both") as capture:
+        kinda.ping("h1", "h2", count=2)
+        since = time.time_ns()
+        assert kinda.device("r1").restart().healed
+        back = time.time_ns()
+        kinda.ping("h1", "h2", count=3)
+    after = [one for one in capture.packets if one.time > back]
+    assert Counter(one.interface for one in after) == {"r1:eth1": 6, "h2:eth0": 6}
+    gaps = {one.interface: one for one in capture.gaps}
+    # a cable of the direct engine is a new one at both ends
+    both = kinda.plan.options.engine == "direct"
+    assert set(gaps) == ({"r1:eth1", "h2:eth0"} if both else {"r1:eth1"})
+    gap = gaps["r1:eth1"]
+    assert gap.until is not None
+    assert since < gap.since < gap.until < back
+    assert not [
+        one
+        for one in capture.packets
+        if gap.since < one.time < gap.until and one.interface == "r1:eth1"
+    ]
+    assert b"r1:eth1: the interface was gone from 20" in capture.path.read_bytes()
+
+
+@PAIRS
+def test_a_killed_router_forwards_nothing_although_it_is_captured(kinda: Any) -> None:
+    with kinda.capture(kinda.device("r1"), filter="icmp") as capture:
+        with kinda.device("r1").kill():
+            assert ("h1", "h2") in kinda.reachability().missing
+        assert kinda.ping("h1", "h2", count=1)
+    assert {one.interface for one in capture.gaps} >= {"r1:eth0", "r1:eth1"}

@@ -19,8 +19,9 @@ from pytest_kinda.errors import BuildError, HostError, KindaError
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.operations import HOST, SetSysctl
 from pytest_kinda.plan import plan
+from pytest_kinda.testbed import Testbed
 from tests.integration.build.conftest import bearing
-from tests.support.builds import plan_of
+from tests.support.builds import await_true, plan_of
 
 
 def standing_in(state_home: Path) -> list[str]:
@@ -158,11 +159,43 @@ def test_a_disk_that_fills_while_journalling_stops_what_is_made_and_no_removal(
     with pytest.raises(HostError, match=r"journal could not be written: No space left") as told:
         make()
     assert "set XDG_STATE_HOME" in told.value.remedy
+
+    def note() -> None:
+        while True:  # until not even the shortest line fits, such as those about what is gone
+            keeper.note()
+
+    with pytest.raises(HostError, match="No space left"):
+        note()
     assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() == before
     # The undo needs no disk: what stood is removed with the disk still full.
     assert catalogue.clean(testbed_id, lambda line: None) == ()
     assert bearing(testbed_id) == []
     assert standing_in(small_disk) == []
+
+
+def test_a_watch_that_dies_again_and_again_is_told(testbed_id: str, state_home: Path) -> None:
+    standing = build(plan_of("PAIR", "direct"), name=testbed_id, keep=True)
+    keeper = standing.keeper
+    assert isinstance(keeper, Keeper)
+    try:
+        dead: set[int] = set()
+
+        def killed_until_broken() -> bool:
+            (watch,) = keeper.tended()
+            if watch["pid"] not in dead and not watch["broken"]:
+                dead.add(watch["pid"])
+                os.kill(watch["pid"], 9)
+            return bool(watch["broken"])
+
+        await_true(killed_until_broken, "the keeper to give it up", 30)
+        assert len(dead) == 6
+        testbed = Testbed(standing)
+        with pytest.raises(KindaError, match=r"watch .* ended after .* status -9 and was not star"):
+            testbed.put_back()
+        with pytest.raises(HostError, match=r"r1 was started and has no links: the watch"):
+            testbed.device("r1").restart()
+    finally:
+        assert catalogue.clean(testbed_id, lambda line: None) == ()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

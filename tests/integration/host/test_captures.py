@@ -23,7 +23,7 @@ from pytest_kinda.operations import AddAddress, AddVeth, End, Place
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.live import stream
 from pytest_kinda.testbed.pcapng import read_packets, read_statistics
-from tests.support.places import containers, table
+from tests.support.places import FakeContainer, containers, table
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -78,6 +78,7 @@ def test_a_stop_right_after_the_last_packet_loses_none(pair, tmp_path):
                 "a:eth0": {"packets": 25, "drops": 0},
                 "b:eth0": {"packets": 25, "drops": 0},
             },
+            "gaps": [],
         }
     directions = {(one.interface, one.direction) for one in read_packets(path)}
     assert directions == {("a:eth0", "out"), ("b:eth0", "in")}
@@ -231,6 +232,81 @@ def test_a_full_disk_ends_it_with_that_error(pair, tmp_path):
             keeper.capture_stop(capture)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def interfaces(place):
+    return place.run("ip", "-br", "link")
+
+
+def test_a_node_that_is_captured_dies_with_its_links(pair, tmp_path):
+    keeper, found = pair
+    path = tmp_path / "x.pcapng"
+    capture = keeper.capture_start("x", [("b", "eth0"), ("b", "lo")], "", path)
+    send(found["a"], 30)
+    since = time.time_ns()
+    found["b"].end()
+    deadline = time.monotonic() + 20
+    while "eth0" in interfaces(found["a"]):  # the cable goes with the namespace
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    counters = keeper.capture_stop(capture)
+    assert numbers(path) == list(range(30))
+    assert {one["interface"]: one["until"] for one in counters["gaps"]} == {"b:eth0": 0, "b:lo": 0}
+    assert all(since < one["since"] < time.time_ns() for one in counters["gaps"])
+    assert b"and it did not come back: nothing was taken" in path.read_bytes()
+
+
+def test_a_capture_goes_on_where_its_nodes_are_wired_anew(pair, tmp_path):
+    keeper, found = pair
+    path = tmp_path / "x.pcapng"
+    capture = keeper.capture_start("x", [("a", "eth0"), ("b", "eth0")], "udp", path)
+    send(found["a"], 10)
+    found["b"].end()
+    found["b"] = FakeContainer("b")
+    wiring = [
+        AddVeth(End("a", "eth0"), End("b", "eth0")),
+        AddAddress("a", "eth0", "10.9.0.1/30"),
+        AddAddress("b", "eth0", "10.9.0.2/30"),
+    ]
+    keeper.rewire("b", wiring, table(found))
+    keeper.capture_flush(capture)  # its turn comes after what it was told
+    send(found["a"], 10, first=10)
+    counters = keeper.capture_stop(capture)
+    assert numbers(path, "a:eth0") == numbers(path, "b:eth0") == list(range(20))
+    assert counters["packets"] == 40
+    assert read_statistics(path) == {"a:eth0": (20, 0), "b:eth0": (20, 0)}
+    gaps = {one["interface"]: one for one in counters["gaps"]}
+    assert set(gaps) == {"a:eth0", "b:eth0"}
+    for one in gaps.values():
+        assert 0 < one["until"] - one["since"] < 20e9
+        assert not [
+            each
+            for each in read_packets(path)
+            if each.interface == one["interface"] and one["since"] < each.time < one["until"]
+        ]
+    assert b"b:eth0: the interface was gone from 20" in path.read_bytes()
+
+
+def test_an_interface_that_is_down_for_a_while_is_no_gap_and_costs_nothing(pair, tmp_path):
+    keeper, found = pair
+    path = tmp_path / "x.pcapng"
+    capture = keeper.capture_start("x", [("b", "eth0")], "udp", path)
+    found["b"].run("ip", "link", "set", "eth0", "down")
+    pid = Journal.read(keeper.directory).notes[f"child-{capture}"]["pid"]
+
+    def ticks():
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15]))
+
+    before = ticks()
+    time.sleep(0.5)
+    assert ticks() - before < 10
+    found["b"].run("ip", "link", "set", "eth0", "up")
+    send(found["a"], 5)
+    deadline = time.monotonic() + 20
+    while not numbers(path):  # the first may wait for its neighbour's address
+        assert time.monotonic() < deadline
+        keeper.capture_flush(capture)
+    assert keeper.capture_stop(capture)["gaps"] == []
 
 
 def test_no_memory_stays_locked_after_it(pair, tmp_path):

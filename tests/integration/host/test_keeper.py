@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -374,6 +375,38 @@ def test_a_client_that_is_gone_takes_its_run_with_it(start):
     client.kill()
     client.wait()
     wait_until(lambda: keeper.hello()["children"] == 0, "the child is gone")
+
+
+def test_a_tended_child_is_started_again_and_given_up_at_last(start, tmp_path):
+    keeper = start()
+    log = tmp_path / "t1" / "x.log"
+    keeper.tend(["sh", "-c", "echo begun; exit 3"], name="the talker", log=log)
+    wait_until(lambda: keeper.tended()[0]["broken"], "it is given up")
+    (talker,) = keeper.tended()
+    assert (talker["name"], talker["restarts"]) == ("the talker", 5)
+    assert re.fullmatch(
+        r"the talker ended after 0\.\d s with status 3 and was not started again, "
+        r"after 5 tries in a row",
+        talker["broken"],
+    )
+    assert log.read_text() == "begun\n" * 6
+    assert keeper.hello()["children"] == 0
+    assert "started again, the 5. time" in (tmp_path / "t1" / "keeper.log").read_text()
+    assert Journal.read(keeper.directory).entries == ()
+
+
+def test_a_tended_child_stays_dead_when_the_testbed_is_undone(start, tmp_path):
+    keeper = start()
+    keeper.tend(["sleep", "66"], name="the sleeper", log=tmp_path / "x.log")
+    (first,) = keeper.tended()
+    os.kill(first["pid"], signal.SIGKILL)
+    wait_until(lambda: keeper.tended()[0]["restarts"] == 1, "it runs again")
+    (second,) = keeper.tended()
+    assert second["pid"] != first["pid"]
+    assert not second["broken"]
+    assert keeper.undo() == ()
+    wait_until(lambda: ended(second["pid"]), "it is ended")
+    assert "started again, the 2." not in (tmp_path / "t1" / "keeper.log").read_text()
 
 
 def test_spawned_children_are_waited_for_and_killed(start, tmp_path):

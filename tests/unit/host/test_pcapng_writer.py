@@ -33,7 +33,11 @@ def test_frames_are_read_as_they_were_written(tmp_path_factory, frames):
     writer = PcapngWriter(path, ["r1:eth0", "r2:eth1"], expression="ip", comment="a test")
     writer.write(frames)
     before_end = path.read_bytes()
-    writer.close([(5, 1), (6, 2)], 1_700_000_000_123_456_789)
+    now = 1_700_000_000_123_456_789
+    writer.statistics(0, (3, 0), now - 1, "it was away")
+    writer.statistics(0, (5, 1), now)
+    writer.statistics(1, (6, 2), now)
+    writer.close()
     found = [
         (["r1:eth0", "r2:eth1"].index(one.interface), one.time, one.direction, one.length, one.data)
         for one in read_packets(path)
