@@ -26,6 +26,7 @@ from pytest_kinda.build.kathara import KatharaEngine
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.kind import KindRun, cluster_name, make_network
 from pytest_kinda.build.nodes import NodeWatch
+from pytest_kinda.build.outside import cluster_hosts, make_uplink
 from pytest_kinda.build.progress import Progress, Silent
 from pytest_kinda.build.progress import step as report_step
 from pytest_kinda.build.room import check, check_unclaimed
@@ -110,6 +111,9 @@ class _Builder:
         self.keeper.note(
             state="building", topology=self.plan.topology, signature=self.plan.signature
         )
+        if self.plan.uplink is not None:
+            with _step(self.progress, "uplink"):
+                self._use(make_uplink(self.keeper, self.plan, self.testbed))
         network = self.pool.submit(self._network)
         cluster: Future[None] | None = None
         begun: list[Future[Any]] = [network]
@@ -171,6 +175,8 @@ class _Builder:
             operations: list[Operation] = list(
                 wire_operations(self.plan, deployed.bridges, self.testbed)
             )
+            # names of the cluster first: what configures a node may end Docker's knowing them
+            operations += cluster_hosts(self.plan, self.testbed)
             for node in self.plan.nodes:
                 operations += configure_operations(self.plan, node)
             self.keeper.apply(operations, self.places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytest_kinda.errors import HostError
 from pytest_kinda.host.facts import host_facts
 from pytest_kinda.plan.values import HostFacts
 
+_RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 _RIGHTS = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 
 
@@ -31,8 +33,28 @@ def facts() -> HostFacts:
         **found.get("networks", {}),
         **docker_networks(docker_request("GET", "/networks")),
     }
+    found["nameservers"] = machine_nameservers()
     known = {name: found[name] for name in HostFacts.__dataclass_fields__ if name in found}
     return HostFacts(**known)
+
+
+def machine_nameservers(files: Sequence[Path] = _RESOLVERS) -> tuple[str, ...]:
+    """The IPv4 name servers that this machine asks and that others can ask too.
+
+    One on the machine's loopback is for the machine only: then those that it asks itself, where
+    systemd-resolved has written them down.
+    """
+    for path in files:
+        try:
+            lines = path.read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        words = [line.split() for line in lines]
+        named = [one[1] for one in words if len(one) > 1 and one[0] == "nameserver"]
+        usable = tuple(one for one in named if ":" not in one and not one.startswith("127."))
+        if usable:
+            return usable
+    return ()
 
 
 def missing_rights(status: str) -> list[str]:

@@ -13,11 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.build import kubeadm
+from pytest_kinda.build import kubeadm, pulls
 from pytest_kinda.build.engine_api import EngineError, docker_request
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import TESTBED_LABEL
 from pytest_kinda.errors import BuildError
+from pytest_kinda.plan.outside import PULL_GROUP
 from pytest_kinda.plan.values import Plan
 from pytest_kinda.setup.images import image
 from pytest_kinda.setup.tools import program
@@ -124,6 +125,8 @@ class KindRun:
             files = self.directory / "kubeadm"
             kubeadm.prepare(self.plan, self.cluster, files, {TESTBED_LABEL: self.testbed})
             settings = kubeadm.speed_up(settings, self.plan, files)
+        if self.plan.uplink is not None:
+            settings = pulls.in_a_group(settings, self.directory, PULL_GROUP)
         config = self.directory / "kind.json"
         config.write_text(json.dumps(settings, indent=1))
         self.keeper.record([{"undo": "kind-cluster", "name": self.cluster}])

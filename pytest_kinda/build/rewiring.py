@@ -20,6 +20,7 @@ from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.kind import cluster_name, container_names
 from pytest_kinda.build.labels import CLUSTER_LABEL
 from pytest_kinda.build.nodes import hosts_lines
+from pytest_kinda.build.outside import cluster_hosts, settle_names
 from pytest_kinda.errors import GoneError, HostError, KindaError
 from pytest_kinda.host.namespaces import start_time
 from pytest_kinda.operations import AppendLines, Operation, Place, SetInterface
@@ -76,13 +77,16 @@ class Rewiring:
     def start(self, name: str) -> None:
         """Run a device's start-up commands, after its neighbours have taken their new interfaces.
 
-        Raises BuildError, HostError.
+        A Kubernetes node's name servers are written again. Raises BuildError, HostError,
+        WaitTimeoutError.
         """
         for end in remade_ends(self.plan, name):
             if _runs(self.places[end.node]):
                 self._attach(self.plan.node(end.node), end.interface)
         node = self.plan.node(name)
-        if not node.is_kubernetes:
+        if node.is_kubernetes:
+            settle_names(self.keeper, self.plan, node, self.places[name])
+        else:
             start_device(node, self.places[name].container, kathara=False)
 
     def unready(self, name: str) -> str:
@@ -159,7 +163,8 @@ class Rewiring:
         Docker may have given another one to the node that has started.
         """
         addresses = self._docker_addresses()
-        found: list[Operation] = []
+        hosts = cluster_hosts(self.plan, self.testbed)
+        found: list[Operation] = [one for one in hosts if one.place in alive]
         for one in self.plan.kubernetes_nodes:
             if one.name not in alive:
                 continue

@@ -32,6 +32,12 @@ def plan_options(function: Function) -> Function:
             type=click.Choice(["direct", "network"]),
             help="Which network API server and kubelets talk over.",
         ),
+        click.option(
+            "--internet-via", metavar="ROUTER", help="Reach what is outside through this one."
+        ),
+        click.option(
+            "--internet-dns", metavar="ADDRESSES", help="The name servers there, commas between."
+        ),
     ):
         function = option(function)
     return function
@@ -70,6 +76,9 @@ def print_plan(planned: Plan) -> None:
     click.echo(f"engine {planned.options.engine}")
     if planned.tunnel is not None:
         click.echo(f"pods' traffic: {planned.tunnel.driver}, MTU {planned.tunnel.mtu}")
+    if planned.uplink is not None:
+        servers = ", ".join(planned.uplink.nameservers) or "Docker's"
+        click.echo(f"outside: by {planned.uplink.device}, name servers {servers}")
     for warning in planned.warnings:
         click.echo(f"note: {warning}")
     for node in planned.devices:

@@ -50,7 +50,11 @@ def files(context: DeviceContext) -> tuple[FileSpec, ...]:
 def ready(context: DeviceContext) -> tuple[ReadySpec, ...]:
     """Ready is a router whose kernel has a route to every prefix that it can learn of."""
     wanted = _routing(context).wanted
-    prefixes = [one.removesuffix("/32" if "." in one else "/128") for one in wanted]
+    prefixes = [
+        # as `ip route` prints them
+        "default" if one == "0.0.0.0/0" else one.removesuffix("/32" if "." in one else "/128")
+        for one in wanted
+    ]
     argv = ("sh", "-c", _MISSING, "missing-routes", *prefixes)
     what = f"routes from {_routing(context).protocol}"
     return (ReadySpec(argv, CONVERGENCE_LIMIT, what, interval=0.5),)
@@ -111,6 +115,8 @@ def _ospf(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
         yield " timers throttle spf 10 50 1000"
         if routing.attached:
             yield " redistribute static metric-type 1"
+        if routing.leads_outside:
+            yield " default-information originate always metric-type 1"
         yield "exit"
     if 6 in _versions(context):
         yield "router ospf6"
@@ -135,6 +141,8 @@ def _rip(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
                     yield f" passive-interface {one.name}"
         if routing.attached and version == 4:
             yield " redistribute static"
+        if routing.leads_outside and version == 4:
+            yield " default-information originate"
         yield "exit"
 
 
@@ -161,6 +169,10 @@ def _bgp(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
         yield from (f"  network {one}" for one in dict.fromkeys(_of(own, version)))
         chosen = set(_of((address for address, _ in sessions), version))
         yield from (f"  neighbor {one} activate" for one, _ in sessions if one in chosen)
+        if routing.leads_outside and version == 4:
+            yield from (
+                f"  neighbor {one} default-originate" for one, _ in sessions if one in chosen
+            )
         yield f"  maximum-paths {PATHS}"
         yield " exit-address-family"
     yield "exit"

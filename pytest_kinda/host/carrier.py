@@ -25,6 +25,7 @@ from pytest_kinda.operations import SetCarrier
 
 _USE_LIMIT = 5.0
 _UNANSWERED = (0x01, 0x20)  # NUD_INCOMPLETE, NUD_FAILED
+_LOCAL = 255  # the table of a machine's own addresses
 _KERNEL = 2  # protocol of the routes that come back by themselves
 
 # by index: the interface that takes a restarted node's place may have the name, and not the routes
@@ -89,8 +90,10 @@ def _set_down(namespace: Namespace, index: int) -> None:
         set_own_sysctl(f"net.ipv6.conf.{name}.keep_addr_on_down", "1")
         routes = [
             route
-            for route in (*ip.get_routes(family=2, table=254), *ip.get_routes(family=10, table=254))
-            if route["proto"] != _KERNEL and index in _interfaces_of(route)
+            # of every table but the kernel's own: a way outside may have one of its own
+            for route in (*ip.get_routes(family=2), *ip.get_routes(family=10))
+            if route["proto"] != _KERNEL and route["table"] != _LOCAL
+            if index in _interfaces_of(route)
         ]
         with _lock:
             _kept.setdefault((namespace.inode, index), routes)
@@ -168,6 +171,7 @@ def _put_back(ip: IPRoute, route: Any) -> None:
         "proto": route["proto"],
         "scope": route["scope"],
         "type": route["type"],
+        "table": route["table"],
     }
     for attribute, key in (
         ("RTA_GATEWAY", "gateway"),

@@ -29,6 +29,7 @@ from pytest_kinda.operations import (
     AddBridgePort,
     AddHub,
     AddRoute,
+    AddRule,
     AddTunnel,
     AddVeth,
     AppendLines,
@@ -239,6 +240,8 @@ def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, holding: Holding
         layer3.remove_address(ip, operation)
     elif isinstance(operation, AddRoute):
         layer3.add_route(ip, operation)
+    elif isinstance(operation, AddRule):
+        layer3.add_rule(ip, operation)
     elif isinstance(operation, SetSysctl):
         layer3.write_sysctl(operation)
     elif isinstance(operation, SetInterface):
@@ -283,6 +286,8 @@ def _undo(operation: Operation, opened: OpenPlaces, before: str | None, holding:
             layer3.remove_address(ip, operation)
         elif isinstance(operation, AddRoute):
             layer3.remove_route(ip, operation)
+        elif isinstance(operation, AddRule):
+            layer3.remove_rule(ip, operation)
         elif isinstance(operation, SetShape):
             qdiscs.restore(ip, operation, holding)
         elif isinstance(operation, AddTunnel):

@@ -12,10 +12,18 @@ from pyroute2 import IPRoute, NetlinkError
 from pytest_kinda.errors import HostError
 from pytest_kinda.host.links import GONE, index_of
 from pytest_kinda.host.tunnel_links import ROUTES
-from pytest_kinda.operations import AddAddress, AddRoute, Hop, RemoveAddress, SetSysctl
+from pytest_kinda.operations import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    Hop,
+    RemoveAddress,
+    SetSysctl,
+)
 
 _NODAD = 0x02
 _LINK_SCOPE = 253
+_MAIN = 254
 
 
 def add_address(ip: IPRoute, operation: AddAddress) -> None:
@@ -78,6 +86,24 @@ def remove_route(ip: IPRoute, operation: AddRoute) -> None:
             raise
 
 
+def add_rule(ip: IPRoute, operation: AddRule) -> None:
+    """A rule of policy routing; one that is there already is as good."""
+    try:
+        ip.rule("add", **_rule(operation))
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+
+
+def remove_rule(ip: IPRoute, operation: AddRule) -> None:
+    """Take a rule of ours away; one that is not there is no error."""
+    try:
+        ip.rule("del", **_rule(operation))
+    except NetlinkError as error:
+        if error.code not in GONE:
+            raise
+
+
 def read_sysctl(key: str) -> str:
     """The value of a sysctl of the thread's network namespace. Raises HostError."""
     try:
@@ -116,6 +142,22 @@ def _key(operation: AddRoute) -> dict[str, Any]:
     }
     if operation.metric:
         found["priority"] = operation.metric
+    if operation.table != "main":
+        found["table"] = int(operation.table)
+    return found
+
+
+def _rule(operation: AddRule) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "family": 2,
+        "priority": operation.priority,
+        "table": _MAIN if operation.table == "main" else int(operation.table),
+    }
+    if operation.mask:
+        found |= {"fwmark": operation.mark, "fwmask": operation.mask}
+    if operation.longer_than is not None:
+        # the kernel's word: a route this long or shorter does not count
+        found["suppress_prefixlen"] = operation.longer_than
     return found
 
 

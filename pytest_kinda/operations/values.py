@@ -116,7 +116,7 @@ class AddRoute:
     """A route, over several equal next hops where there are several (ECMP by flow).
 
     Without a next hop what is sent there is refused ("unreachable"). ``source`` is the preferred
-    source address. Undo: delete it.
+    source address, ``table`` ``main`` or a number. Undo: delete it.
     """
 
     place: str
@@ -124,6 +124,24 @@ class AddRoute:
     hops: tuple[Hop, ...]
     source: str = ""
     metric: int = 0
+    table: str = "main"
+
+
+@dataclass(frozen=True)
+class AddRule:
+    """A rule of policy routing: which packets look into which table, lower priorities first.
+
+    ``mark`` under ``mask`` is what a packet must bear; ``mask`` 0 takes every packet. What the
+    table finds must be longer than ``longer_than`` bits, else the next rule has its turn. ``table``
+    is ``main`` or a number. Undo: delete it.
+    """
+
+    place: str
+    priority: int
+    table: str
+    mark: int = 0
+    mask: int = 0
+    longer_than: int | None = None
 
 
 @dataclass(frozen=True)
@@ -255,6 +273,7 @@ Operation = (
     | AddAddress
     | RemoveAddress
     | AddRoute
+    | AddRule
     | SetSysctl
     | WriteFile
     | AppendLines

@@ -24,13 +24,15 @@ EXACT_LIMIT = 100_000
 class Group:
     """Destinations that the same routers lead to; ``prefixes`` by IP version.
 
-    ``node`` is set where the destination is an address on a node's own loopback.
+    ``node`` is set where the destination is an address on a node's own loopback; ``outside`` where
+    it is everything else, behind the router that ``internet_via`` names.
     """
 
     routers: tuple[str, ...]
     domains: list[Domain] = field(default_factory=list)
     prefixes: dict[int, list[str]] = field(default_factory=lambda: {4: [], 6: []})
     node: str = ""
+    outside: bool = False
 
 
 @dataclass
@@ -52,6 +54,10 @@ class Addresses:
         self.groups += [
             Group((), prefixes={4: [one], 6: []}, node=name) for name, one in self.pods.items()
         ]
+
+    def lead_outside(self, router: str) -> None:
+        """Make what is outside of the topology a destination, behind that router."""
+        self.groups.append(Group((router,), prefixes={4: ["0.0.0.0/0"], 6: []}, outside=True))
 
     def behind(self, node: str) -> list[str]:
         """The prefixes that a node is the way to: its loopback's address, its pods' network."""

@@ -32,6 +32,7 @@ class RoutingContext:
     ``attached`` are prefixes behind the ends next to it, which it alone can announce: addresses on
     their loopbacks, and the pods' networks where pods are routed.
     ``wanted`` is every prefix that it knows once the protocol has converged, its own included.
+    ``leads_outside``: it announces the default route.
     """
 
     protocol: str
@@ -39,6 +40,7 @@ class RoutingContext:
     peers: tuple[RoutingPeer, ...] = ()
     attached: tuple[RoutePlan, ...] = ()
     wanted: tuple[str, ...] = ()
+    leads_outside: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pytest_kinda.operations import Hop
 from pytest_kinda.plan.addressing import Addresses
 from pytest_kinda.plan.context import RoutingContext, RoutingPeer
 from pytest_kinda.plan.layout import Domain, Layout, Port, Union
+from pytest_kinda.plan.routing import DEFAULT
 from pytest_kinda.plan.values import RoutePlan
 from pytest_kinda.topology import has_static_routes, routing_protocol
 
@@ -43,6 +44,9 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
                 for prefix in addresses.behind(other.node):
                     hops = attached[port.node].setdefault(prefix, [])
                     hops += [Hop(one, port.name) for one in _plain(other) if ":" not in one]
+    gateway = next((one.routers[0] for one in addresses.groups if one.outside), "")
+    if gateway in protocols:
+        wanted.setdefault(islands.find(gateway), {})[DEFAULT[4]] = None
     for name, prefixes in attached.items():
         wanted.setdefault(islands.find(name), {}).update(dict.fromkeys(prefixes))
     # one tuple for all of an island: large fabrics have a million pairs of router and prefix
@@ -54,6 +58,7 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
             peers=tuple(peers[name]),
             attached=tuple(RoutePlan(one, tuple(hops)) for one, hops in attached[name].items()),
             wanted=shared[islands.find(name)],
+            leads_outside=name == gateway,
         )
         for name, protocol in protocols.items()
     }

@@ -54,6 +54,11 @@ def port_name(testbed: str, node: str, interface: str) -> str:
     return "kd" + digest("port", testbed, node, interface)
 
 
+def uplink_bridge(testbed: str) -> str:
+    """The bridge on the machine that a testbed's uplink (``internet_via``) is in."""
+    return "ku" + digest("uplink", testbed)
+
+
 def hub_name(segment: str) -> str:
     """The name of the bridge that is a hub of the direct engine."""
     return "kh" + digest("hub", segment)

@@ -12,7 +12,7 @@ from typing import cast
 
 from pytest_kinda.errors import PlanError, Problem
 from pytest_kinda.plan import cluster as clusters
-from pytest_kinda.plan import control_plane, tunnels
+from pytest_kinda.plan import control_plane, outside, tunnels
 from pytest_kinda.plan.addressing import (
     Addresses,
     Network,
@@ -40,6 +40,7 @@ from pytest_kinda.plan.values import (
     RoutePlan,
     SegmentPlan,
     TunnelPlan,
+    UplinkPlan,
 )
 from pytest_kinda.topology import (
     KubernetesNode,
@@ -83,16 +84,24 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     layout = lay_out(topology)
     problems = layout_problems(layout, options.engine) + path_problems(layout)
     problems += routing_problems(layout)
+    way_out = outside.problems(layout, options)
+    problems += way_out
     addresses = assign(layout, options, problems)
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
     problems += control_plane.problems(in_cluster, addresses.endpoints, options)
     pod_networks = clusters.pod_networks(in_cluster, options, problems)
     if options.pods == "routed":
         addresses.route_pods(pod_networks)
+    if options.internet_via and not way_out:
+        addresses.lead_outside(options.internet_via)
     # what an end sends to its only router, beside the networks that were given
     wide = [options.pool, *([options.pod_cidr] if addresses.pods else [])]
     node_routes = routes(layout, addresses, wide)
     tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
+    uplink = None
+    if options.internet_via and not way_out:
+        problems += outside.path_problems(layout, node_routes, options)
+        uplink = _uplink(options, facts, cluster, problems)
     nodes = _nodes(topology, layout, addresses, node_routes, pod_networks, facts, problems)
     if problems:
         raise PlanError(f"plan of {topology.name!r}", problems)
@@ -105,7 +114,11 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
         links=_links(topology, layout),
         cluster=cluster,
         tunnel=tunnel,
-        warnings=tuple(_warnings(topology, layout, addresses, options)),
+        warnings=(
+            *_warnings(topology, layout, addresses, options),
+            *outside.warnings(layout, uplink),
+        ),
+        uplink=uplink,
     )
 
 
@@ -154,6 +167,17 @@ def _cluster(
         docker_subnet=docker_subnet(options, facts, len(nodes), problems),
         cni=options.cni,
     )
+
+
+def _uplink(
+    options: PlanOptions, facts: HostFacts, cluster: ClusterPlan | None, problems: list[Problem]
+) -> UplinkPlan:
+    """The way outside, in a subnet beside the cluster's own."""
+    if cluster is not None:
+        networks = {**facts.networks, "the cluster's": cluster.docker_subnet}
+        facts = dataclasses.replace(facts, networks=networks)
+    subnet = docker_subnet(options, facts, 1, problems)
+    return UplinkPlan(options.internet_via, subnet, outside.nameservers(options, facts))
 
 
 def _nodes(

@@ -23,6 +23,7 @@ from pytest_kinda.operations import (
     SetSysctl,
 )
 from pytest_kinda.plan.naming import HUBS
+from pytest_kinda.plan.outside import UPLINK
 from pytest_kinda.plan.tunnels import tunnel_operations
 from pytest_kinda.plan.values import Member, NodePlan, Plan, SegmentPlan
 from pytest_kinda.plan.wiring import configure_operations, start_operations, wire_operations
@@ -93,6 +94,8 @@ def _present(plan: Plan, node: NodePlan, there: Collection[str]) -> set[str]:
         ends = (member.node in there for member in segment.members)
         if not _is_straight(plan, segment) or all(ends):
             found.add(one.name)
+    if plan.uplink is not None and plan.uplink.device == node.name:
+        found.add(UPLINK)
     return found
 
 

@@ -58,8 +58,11 @@ def routes(
         given = _given_prefixes(addresses, version, wide)
         for name in simple:
             found[name] += _end_routes(layout, graph, name, given, connected[name], version)
+        # a device that has one router sends everything there in any case
+        cluster = [name for name in simple if isinstance(layout.nodes[name], KubernetesNode)]
         for group in addresses.groups:
-            _group_routes(group, graph, others, connected, sources, found)
+            senders = [*others, *cluster] if group.outside else others
+            _group_routes(group, graph, senders, connected, sources, found)
     return {name: tuple(each) for name, each in found.items()}
 
 

@@ -7,6 +7,7 @@ must be unique on the machine are made at build time from the testbed's id and t
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,6 +27,8 @@ class PlanOptions:
     ``pool`` is the IPv4 network that every unset underlay address comes from.
     ``control_plane_traffic``: what API server, kubelets and etcd say to each other crosses Docker's
     network (``direct``, so that a node whose link is cut can still be looked at) or the topology's.
+    ``internet_via`` names the router through which all but image pulls reach what is outside of the
+    topology; ``internet_dns`` the name servers there, with commas between (the machine's own).
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
@@ -38,6 +41,8 @@ class PlanOptions:
     node_ip: Literal["network", "docker"] = "network"
     control_plane_traffic: Literal["direct", "network"] = "direct"
     cni: Literal["kinda", "none"] = "kinda"
+    internet_via: str = ""
+    internet_dns: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class HostFacts:
     ``networks`` are the IPv4 networks in use on the host by name (routes, Docker networks), which
     a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying);
     ``hold``: whether we can delay and lose packets where it has no netem.
+    ``nameservers``: whom the machine asks for names, as far as others can ask them too.
     ``unprivileged_oom``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace.
     ``bridge_vlans``: its bridges filter VLANs; ``openvswitch``: it has Open vSwitch's datapath.
     """
@@ -61,6 +67,7 @@ class HostFacts:
     bridge_vlans: bool = True
     openvswitch: bool = False
     images: Mapping[str, str] = field(default_factory=dict)
+    nameservers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -284,6 +291,30 @@ class TunnelPlan:
 
 
 @dataclass(frozen=True)
+class UplinkPlan:
+    """How a device reaches what is outside of the topology (``internet_via``).
+
+    ``subnet`` is that of a Docker network of its own, which holds the machine and the device only.
+    ``nameservers`` are asked for names by nodes, pods and devices.
+    """
+
+    device: str
+    subnet: str
+    nameservers: tuple[str, ...] = ()
+
+    @property
+    def gateway(self) -> str:
+        """The machine's address in the subnet: the first."""
+        return str(ipaddress.IPv4Network(self.subnet).network_address + 1)
+
+    @property
+    def address(self) -> str:
+        """The device's, in CIDR notation: the second."""
+        network = ipaddress.IPv4Network(self.subnet)
+        return f"{network.network_address + 2}/{network.prefixlen}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that will exist. Equal topology, options and facts give an equal plan.
 
@@ -300,6 +331,7 @@ class Plan:
     cluster: ClusterPlan | None = None
     tunnel: TunnelPlan | None = None
     warnings: tuple[str, ...] = ()
+    uplink: UplinkPlan | None = None
 
     def node(self, name: str) -> NodePlan:
         """The node of that declared name. Raises KeyError."""

@@ -8,7 +8,6 @@ from pytest_kinda.operations import (
     AddAddress,
     AddBridgePort,
     AddHub,
-    AddRoute,
     AddVeth,
     AppendLines,
     End,
@@ -19,7 +18,7 @@ from pytest_kinda.operations import (
     SetShape,
     SetSysctl,
 )
-from pytest_kinda.plan import firewall
+from pytest_kinda.plan import firewall, outside
 from pytest_kinda.plan.naming import HUBS, hub_name, port_name
 from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, SegmentPlan
 
@@ -40,6 +39,13 @@ def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             docker_subnet=plan.cluster.docker_subnet,
         )
         found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
+        members = [
+            *_underlay(plan),
+            plan.cluster.pod_cidr,
+            plan.cluster.service_cidr,
+            plan.cluster.docker_subnet,
+        ]
+        found += outside.start_operations(plan, node, members)
     found += _sysctls(node)
     if node.role != "control-plane":
         # a control plane's names resolve to Docker's addresses, which the build writes
@@ -85,7 +91,7 @@ def wire_operations(
                 for one in segment.members
                 if plan.node(one.node).is_kubernetes
             ]
-    return tuple(found)
+    return (*found, *outside.uplink_operations(plan, testbed))
 
 
 def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
@@ -102,12 +108,13 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             found.append(RemoveAddress(node.name, "lo", early))
     else:
         found += [AddAddress(node.name, "lo", one) for one in node.loopback]
-    found += [AddRoute(node.name, one.destination, one.hops, one.source) for one in node.routes]
+    found += [outside.route(node, one) for one in node.routes]
     found += [
         SetShape(node.name, one.name, one.shape) for one in node.interfaces if one.shape is not None
     ]
     if not node.is_kubernetes:
         found += hosts_operations(plan, node)
+    found += outside.configure_operations(plan, node)
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
-from pytest_kinda.plugin.options import ACCEPTED
+from pytest_kinda.plugin.options import ACCEPTED, FREE
 
 if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
@@ -91,9 +91,9 @@ def _option(name: str, value: object, nodeid: str) -> tuple[str, str]:
         )
     accepted = ACCEPTED[name]
     if not isinstance(value, str) or (accepted and value not in accepted):
+        expected = " or ".join(map(repr, accepted)) or FREE.get(name, "an IPv4 network")
         raise pytest.UsageError(
-            f"{nodeid}: mark topology: found {name}={value!r}; "
-            f"expected {' or '.join(map(repr, accepted)) if accepted else 'an IPv4 network'}"
+            f"{nodeid}: mark topology: found {name}={value!r}; expected {expected}"
         )
     return name, value
 

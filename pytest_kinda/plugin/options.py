@@ -27,8 +27,12 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "node_ip": ("network", "docker"),
     "cni": ("kinda", "none"),
     "control_plane_traffic": TRAFFIC,
+    "internet_via": (),
+    "internet_dns": (),
 }
-"""What a mark may say beside its topology, and the values that it may have; () is a network."""
+"""What a mark may say beside its topology, and the values that it may have; () is free text."""
+FREE = {"internet_via": "the name of a router", "internet_dns": "IPv4 addresses as text"}
+"""What free text is, where it is not an IPv4 network."""
 WHEN = ("failure", "always", "never")
 KEEP = ("failure", "always")
 
@@ -129,6 +133,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="whether API server and kubelets talk over Docker's network or over yours (direct)",
     )
     group.addoption(
+        "--kinda-internet-via",
+        metavar="ROUTER",
+        help="nodes, pods and devices reach what is outside through this one; pulls go directly",
+    )
+    group.addoption(
+        "--kinda-internet-dns",
+        metavar="ADDRESSES",
+        help="the name servers that they ask there, with commas between (the machine's own)",
+    )
+    group.addoption(
         "--kinda-artifacts",
         metavar="DIR",
         help="where the evidence of failed tests goes (.kinda in the rootdir)",
@@ -177,6 +191,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"as --kinda-control-plane-traffic: {', '.join(TRAFFIC)}",
         default="",
     )
+    parser.addini("kinda_internet_via", "as --kinda-internet-via: a router's name", default="")
+    parser.addini("kinda_internet_dns", "as --kinda-internet-dns: IPv4 addresses", default="")
 
 
 def read(config: pytest.Config) -> Options:
@@ -184,7 +200,10 @@ def read(config: pytest.Config) -> Options:
     from pytest_kinda.plan.values import PlanOptions
 
     chosen: dict[str, Any] = {}
-    for name in ("engine", "tunnel", "pods", "pool", "control_plane_traffic"):
+    for name in (
+        *("engine", "tunnel", "pods", "pool", "control_plane_traffic"),
+        *("internet_via", "internet_dns"),
+    ):
         accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")
         if not value:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_kinda.errors import KindaError
+from pytest_kinda.plan.outside import NFT_TABLE
 from pytest_kinda.testbed.nodes import NodeHandle
 
 TABLE = ("inet", "kinda")
+OUTSIDE = ("inet", NFT_TABLE)
+_BYPASS = "bypass"
 _LEAKS = ("leak_out", "leak_in")
 
 
@@ -109,6 +112,29 @@ def parse_guard(node: str, ruleset: Any) -> NodeLeaks:
 
     Raises KindaError where the leak counters are not there: the guard is not at work.
     """
+    counters, flows = _counted(node, ruleset, _LEAKS)
+    others = {name: count for name, count in counters.items() if name not in _LEAKS}
+    return NodeLeaks(node, counters["leak_out"], counters["leak_in"], others, tuple(sorted(flows)))
+
+
+def with_outside(leaks: NodeLeaks, ruleset: Any) -> NodeLeaks:
+    """The guard of a node together with that of its way outside (``internet_via``).
+
+    Packets that left by Docker's interface though they were no pulls are leaks. Raises KindaError
+    where that guard is not at work.
+    """
+    counters, flows = _counted(leaks.node, ruleset, (_BYPASS,))
+    bypass = counters.pop(_BYPASS)
+    return replace(
+        leaks,
+        out=leaks.out + bypass,
+        others={**leaks.others, **counters},
+        flows=(*leaks.flows, *sorted(flows)),
+    )
+
+
+def _counted(node: str, ruleset: Any, needed: Iterable[str]) -> tuple[dict[str, Count], list[str]]:
+    """The counters and the first leaks in nft's JSON. Raises KindaError without the needed ones."""
     counters: dict[str, Count] = {}
     flows: list[str] = []
     for item in ruleset.get("nftables", ()):
@@ -116,15 +142,14 @@ def parse_guard(node: str, ruleset: Any) -> NodeLeaks:
             counters[counter["name"]] = Count(counter["packets"], counter["bytes"])
         elif (found := item.get("set")) and str(found["name"]).startswith("leaks"):
             flows += [_flow(element) for element in found.get("elem", ())]
-    missing = [name for name in _LEAKS if name not in counters]
+    missing = [name for name in needed if name not in counters]
     if missing:
         raise KindaError(
             f"node {node}: its leak guard has no counter {' and '.join(missing)}; "
             f"found {', '.join(counters) or 'none'}",
             remedy="another program has replaced the nft table inet kinda; build the testbed anew",
         )
-    others = {name: count for name, count in counters.items() if name not in _LEAKS}
-    return NodeLeaks(node, counters["leak_out"], counters["leak_in"], others, tuple(sorted(flows)))
+    return counters, flows
 
 
 def _flow(element: Any) -> str:
@@ -136,15 +161,22 @@ def _flow(element: Any) -> str:
     return str(element)
 
 
-def read_leaks(nodes: Iterable[NodeHandle]) -> Leaks:
-    """Read the guards of Kubernetes nodes side by side. Raises CommandError, KindaError."""
+def read_leaks(nodes: Iterable[NodeHandle], *, outside: bool = False) -> Leaks:
+    """Read the guards of Kubernetes nodes side by side; ``outside`` where the plan has an uplink.
+
+    Raises CommandError, KindaError.
+    """
+
+    def listed(node: NodeHandle, *table: str) -> Any:
+        found = node.exec("nft", "-j", "list", "table", *table, timeout=30.0)
+        try:
+            return json.loads(found.stdout)
+        except ValueError as error:
+            raise found.error(f"nft printed no JSON: {error}") from None
 
     def read(node: NodeHandle) -> NodeLeaks:
-        listed = node.exec("nft", "-j", "list", "table", *TABLE, timeout=30.0)
-        try:
-            return parse_guard(node.name, json.loads(listed.stdout))
-        except ValueError as error:
-            raise listed.error(f"nft printed no JSON: {error}") from None
+        found = parse_guard(node.name, listed(node, *TABLE))
+        return with_outside(found, listed(node, *OUTSIDE)) if outside else found
 
     nodes = tuple(nodes)
     if not nodes:

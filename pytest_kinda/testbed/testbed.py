@@ -263,7 +263,7 @@ class Testbed(Sending):
 
     def leaks(self) -> Leaks:
         """What the leak guards have counted since the testbed was built."""
-        return read_leaks(self.kubernetes_nodes)
+        return read_leaks(self.kubernetes_nodes, outside=self.plan.uplink is not None)
 
     def verify(self, *, wait: float = 1.0, measure: bool = False) -> Verification:
         """Send packets everywhere and read the leak guards; truthy when all is as declared.

@@ -151,5 +151,5 @@ def verify(plan: Plan, nodes: Sequence[NodeHandle], *, wait: float = 1.0) -> Ver
         if tunnel
         else Reachability({}),
         service_connections(kubernetes, services_of(plan)),
-        read_leaks(kubernetes),
+        read_leaks(kubernetes, outside=plan.uplink is not None),
     )

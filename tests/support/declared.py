@@ -51,3 +51,26 @@ def mixed() -> Topology:
             Link("r3", "r4", ipv6="fd00:1::/64"),
         ],
     )
+
+
+def way_out() -> Topology:
+    """A cluster and a host whose way outside is the router r1, behind r2; w2 has two links."""
+    return Topology(
+        name="way-out",
+        nodes=[
+            ControlPlane("c1"),
+            Worker("w1"),
+            Worker("w2"),
+            Host("h1"),
+            Router("r1"),
+            Router("r2"),
+        ],
+        links=[
+            Link("c1", "r2"),
+            Link("w1", "r2"),
+            Link("w2", "r1"),
+            Link("w2", "r2"),
+            Link("h1", "r2"),
+            Link("r1", "r2"),
+        ],
+    )

@@ -24,7 +24,7 @@ from pytest_kinda.plan import (
     wire_operations,
 )
 from pytest_kinda.topology import Topology
-from tests.support.declared import mixed, triangle
+from tests.support.declared import mixed, triangle, way_out
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS = HostFacts(restricted=True, networks={"docker bridge": "172.17.0.0/16"})
@@ -32,6 +32,7 @@ CASES = [
     ("triangle", triangle, PlanOptions()),
     ("mixed", mixed, PlanOptions()),
     ("mixed-direct", mixed, PlanOptions(engine="direct", tunnel="vxlan", node_ip="docker")),
+    ("way-out", way_out, PlanOptions(internet_via="r1", internet_dns="192.0.2.53")),
 ]
 
 

@@ -18,12 +18,14 @@ from pytest_kinda.operations import (
     AddBridgePort,
     AddHub,
     AddRoute,
+    AddRule,
     AddVeth,
     AppendLines,
     End,
     Hop,
     Place,
     RemoveAddress,
+    SetCarrier,
     SetInterface,
     SetSysctl,
     WriteFile,
@@ -310,3 +312,38 @@ def test_a_route_without_a_next_hop_refuses():
         carry.undo(route, places)
         carry.undo(route, places)
         assert found["a"].run("ip", "route") == ""
+
+
+def test_rules_choose_the_table_and_a_cut_cable_gives_its_routes_back():
+    with containers("a", "b") as found:
+        places = table(found)
+        rules = [
+            AddRule("a", 100, "main", longer_than=0),
+            AddRule("a", 101, "main", mark=0x10, mask=0x10),
+            AddRule("a", 102, "107"),
+        ]
+        operations = [
+            AddVeth(End("a", "x"), End("b", "y")),
+            AddAddress("a", "x", "10.0.0.1/24"),
+            AddRoute("a", "0.0.0.0/0", (Hop("10.0.0.3", "x"),)),
+            AddRoute("a", "0.0.0.0/0", (Hop("10.0.0.2", "x"),), table="107"),
+            *rules,
+        ]
+        carry.carry_out(operations, places)
+        carry.carry_out(rules, places)
+
+        def way(*more):
+            return found["a"].run("ip", "route", "get", "192.0.2.1", *more).split()[2]
+
+        assert (way(), way("mark", "0x10")) == ("10.0.0.2", "10.0.0.3")
+        assert "via" not in found["a"].run("ip", "route", "get", "10.0.0.9")
+        cut = SetCarrier("b", "y", up=False)
+        carry.carry_out([cut], places)
+        assert found["a"].run("ip", "route", "show", "table", "107") == ""
+        carry.undo(cut, places)
+        assert (way(), way("mark", "0x10")) == ("10.0.0.2", "10.0.0.3")
+        for one in (*rules, operations[3]):
+            carry.undo(one, places)
+            carry.undo(one, places)
+        assert found["a"].run("ip", "rule").count("lookup") == 3
+        assert way() == "10.0.0.3"
