@@ -18,7 +18,8 @@ def in_a_group(settings: Mapping[str, Any], directory: Path, group: int) -> dict
     """A kind configuration in which containerd runs as that group.
 
     By a file for systemd, written into ``directory`` and mounted into each node, so that it is
-    there before anything in the node runs.
+    there before anything in the node runs. The group's name is among the node's first operations;
+    systemd tries again each second until it is there.
     """
     path = directory / "containerd.conf"
     path.write_text(f"[Service]\nGroup={group}\n")

@@ -22,6 +22,7 @@ from pytest_kinda.operations import (
     AddBridgePort,
     AddRoute,
     AddRule,
+    AppendLines,
     End,
     Hop,
     LoadNft,
@@ -160,6 +161,8 @@ def start_operations(plan: Plan, node: NodePlan, members: Iterable[str]) -> tupl
     if plan.uplink is None:
         return ()
     return (
+        # first: systemd starts nothing as a group that has no name
+        AppendLines(node.name, "/etc/group", (f"kinda-pull:x:{PULL_GROUP}:",)),
         LoadNft(node.name, "inet", NFT_TABLE, ruleset(members)),
         # what has a route of its own takes it; a default route has length 0
         AddRule(node.name, _PRIORITY, "main", longer_than=0),

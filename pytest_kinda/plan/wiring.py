@@ -32,13 +32,6 @@ def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     if node.endpoint:
         found.append(AddAddress(node.name, "lo", f"{node.endpoint}/32"))
     if plan.cluster is not None:
-        text = firewall.ruleset(
-            underlay=_underlay(plan),
-            pod_cidr=plan.cluster.pod_cidr,
-            service_cidr=plan.cluster.service_cidr,
-            docker_subnet=plan.cluster.docker_subnet,
-        )
-        found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
         members = [
             *_underlay(plan),
             plan.cluster.pod_cidr,
@@ -46,6 +39,13 @@ def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             plan.cluster.docker_subnet,
         ]
         found += outside.start_operations(plan, node, members)
+        text = firewall.ruleset(
+            underlay=_underlay(plan),
+            pod_cidr=plan.cluster.pod_cidr,
+            service_cidr=plan.cluster.service_cidr,
+            docker_subnet=plan.cluster.docker_subnet,
+        )
+        found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
     found += _sysctls(node)
     if node.role != "control-plane":
         # a control plane's names resolve to Docker's addresses, which the build writes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from pytest_kinda import ControlPlane, Host, Link, Router, Testbed, Topology, Worker
 from pytest_kinda.errors import CommandError
 from pytest_kinda.plan import PlanOptions
+from pytest_kinda.plan.naming import uplink_bridge
 from tests.support.builds import await_true
 from tests.support.machine import await_same, snapshot
 from tests.support.outside import ADDRESS, PAGE, REGISTRY_PORT, Outside, outside
@@ -44,6 +47,20 @@ def hosts(routing: str) -> Topology:
     )
 
 
+def rules_and_links(bridge: str) -> list[str]:
+    """What the machine has of an uplink's bridge, whoever else builds testbeds at the time."""
+    argvs = (["iptables-save"], ["nft", "list", "ruleset"], ["ip", "-o", "link"], ["ip", "route"])
+    lines = [
+        line
+        for argv in argvs
+        if shutil.which(argv[0])
+        for line in subprocess.run(
+            argv, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.splitlines()
+    ]
+    return [line for line in lines if bridge in line]
+
+
 @contextmanager
 def standing(topology: Topology, home: Path, engine: str) -> Iterator[Testbed]:
     """A testbed with its way outside through r1; the machine is as before when it is gone."""
@@ -52,10 +69,14 @@ def standing(topology: Topology, home: Path, engine: str) -> Iterator[Testbed]:
         patch.setenv("XDG_STATE_HOME", str(home))
         before = snapshot(home)
         testbed = Testbed(topology, options=options)
+        bridge = uplink_bridge(testbed.id)
         try:
+            seen = rules_and_links(bridge)
+            assert any("MASQUERADE" in one or "masquerade" in one for one in seen), seen
             yield testbed
         finally:
             testbed.close()
+        assert rules_and_links(bridge) == []
         await_same(before, home, 20)
 
 

@@ -112,6 +112,7 @@ def outside() -> Iterator[Outside]:
     found = None
     try:
         _ip("link", "add", _CABLE, "type", "veth", "peer", "name", "eth0", "netns", place.pid)
+        _ip("link", "set", _CABLE, "addrgenmode", "none")  # IPv6 would come a second later
         _ip("address", "add", f"{_MACHINE}/30", "dev", _CABLE)
         _ip("link", "set", _CABLE, "up")
         place.run("ip", "address", "add", f"{ADDRESS}/30", "dev", "eth0")
