@@ -71,6 +71,15 @@ def test_plan_as_tables_names_every_node(tmp_path: Path) -> None:
     assert "02:" in result.stdout
 
 
+def test_plan_says_which_way_leads_outside(tmp_path: Path) -> None:
+    (tmp_path / "lab.py").write_text(
+        ONE.replace('Host("h2")', 'Router("h2")').replace("import Host", "import Router, Host")
+    )
+    result = run("plan", "lab.py:PAIR", "--internet-via", "h2", "--internet-dns", "192.0.2.53")
+    assert "outside: by h2, name servers 192.0.2.53" in result.stdout
+    assert "0.0.0.0/0" in result.stdout
+
+
 def test_plan_of_an_object_in_a_module(tmp_path: Path) -> None:
     (tmp_path / "lab_module.py").write_text(TWO)
     result = run("plan", "lab_module:OTHER", "--json")
