@@ -260,8 +260,7 @@ table inet {NFT_TABLE} {{
 	chain past {{
 		ip6 daddr != 2000::/3 accept
 		ip daddr @inside accept
-		ct mark and {_ARRIVED:#x} != 0 accept
-		ct mark and {_PULL:#x} != 0 counter name pulls accept
+		ct mark and {_PULL | _ARRIVED:#x} != 0 accept
 	}}
 
 	chain refuse {{
@@ -284,7 +283,8 @@ table inet {NFT_TABLE} {{
 		oifname != "eth0" accept
 		ip6 daddr != 2000::/3 accept
 		ip daddr @inside accept
-		ct mark and {_PULL | _ARRIVED:#x} != 0 accept
+		ct mark and {_ARRIVED:#x} != 0 accept
+		ct mark and {_PULL:#x} != 0 counter name pulls accept
 		counter name bypass
 		add @leaks {{ {flow} }}
 	}}
