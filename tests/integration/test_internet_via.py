@@ -92,7 +92,8 @@ def cluster(beyond: Outside, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield found
 
 
-FETCH = ("curl", "-sS", "-m", "4", "http://web.example/")
+FETCH = ("curl", "-sS", "-m", "10", "http://web.example/")
+IN_VAIN = ("curl", "-sS", "-m", "3", f"http://{ADDRESS}/")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_hosts_reach_the_outside_through_the_router_alone(beyond, tmp_path, rout
         seen = len(beyond.paths)
         with kinda.link("r2", "r1").down():
             for name in ("h1", "h2"):
-                assert not kinda.node(name).exec(*FETCH, check=False).ok
+                assert not kinda.node(name).exec(*IN_VAIN, check=False).ok
         assert len(beyond.paths) == seen
         await_true(
             lambda: kinda.node("h1").exec(*FETCH, check=False).ok, "the way outside", limit=30
@@ -148,11 +149,10 @@ def test_a_job_reaches_the_outside(cluster):
 def test_without_the_router_nothing_gets_out_and_images_are_pulled_all_the_same(cluster, beyond):
     pod = cluster.cluster.run_pod("cut-off", node="w1")
     before, seen, pulls = cluster.leaks(), len(beyond.paths), beyond.pulls
-    url = f"http://{ADDRESS}/"
     with cluster.link("r1", "r2").down():
         for one in (cluster.node("w1"), cluster.node("c1"), pod):
             with pytest.raises(CommandError):
-                one.exec("curl", "-sS", "-m", "3", url)
+                one.exec(*IN_VAIN)
         # its name is asked for by containerd, directly as well
         image = f"registry.example:{REGISTRY_PORT}/nothing:1"
         cluster.cluster.run_pod("puller", node="w1", image=image, wait=False)
@@ -169,9 +169,7 @@ def test_without_the_router_nothing_gets_out_and_images_are_pulled_all_the_same(
 def test_without_its_own_link_a_node_is_refused_at_once(cluster, beyond):
     seen, before = len(beyond.paths), cluster.leaks()
     with cluster.link("w1", "r2").down():
-        failed = cluster.node("w1").exec(
-            "curl", "-sS", "-m", "5", f"http://{ADDRESS}/", check=False
-        )
+        failed = cluster.node("w1").exec(*IN_VAIN, check=False)
     assert failed.rc == 7, failed  # refused, not waited for
     since = cluster.leaks().since(before)
     (w1,) = (one for one in since.nodes if one.node == "w1")
