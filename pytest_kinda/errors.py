@@ -155,3 +155,27 @@ class ClusterError(KindaError):
     def __init__(self, message: str, *, status: int = 0, remedy: str = "") -> None:
         self.status = status
         super().__init__(message, remedy=remedy)
+
+
+class ProgramError(KindaError):
+    """A compiled P4 program that cannot be read, translated or compiled; says where in it."""
+
+
+class NotCoveredError(ProgramError):
+    """A P4 program uses what the native engine does not cover.
+
+    ``construct`` names it; ``where`` is the place in the P4 source (``calc.p4:42``) where the
+    compiler wrote it down, else the place in the JSON file.
+    """
+
+    def __init__(self, construct: str, where: str) -> None:
+        self.construct = construct
+        self.where = where
+        super().__init__(
+            f"{where}: the native P4 engine does not cover {construct}",
+            remedy="use engine='bmv2', or write the program without it",
+        )
+
+
+class P4ControlError(KindaError):
+    """A P4 switch refused a command, or a name or value does not fit its program."""
