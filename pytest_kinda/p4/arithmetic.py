@@ -169,10 +169,7 @@ class Arithmetic:
         if isinstance(target, RegisterRef):
             array, width = self.register(target.array)
             code = self.low_bits(value, width)
-            return (
-                f"{{ u128 *c = cell({array}, {self.index(target.index)}); "
-                f"if (c) *c = {code}; }}"
-            )
+            return f"{{ u128 *c = cell({array}, {self.index(target.index)}); if (c) *c = {code}; }}"
         place, field = self.place(target)
         if is_bytes(field):
             return self._store_bytes(place, field, value)
@@ -204,8 +201,7 @@ class Arithmetic:
                     return f"memcpy({place}, {source}, {field.width // 8});"
             elif field.variable and other.variable and other.width <= field.width:
                 return (
-                    f"{place}_bits = {source}_bits; "
-                    f"memcpy({place}, {source}, {source}_bits / 8);"
+                    f"{place}_bits = {source}_bits; memcpy({place}, {source}, {source}_bits / 8);"
                 )
         raise self.refuse(f"this assignment to the {field.width} bits of {field.name}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_kinda.errors import ProgramError
 
 COMPILERS = ("gcc", "cc", "clang")
-FLAGS = ("-std=gnu11", "-O2", "-g0", "-static", "-Wall", "-Wno-unused-function")
+FLAGS = ("-std=gnu11", "-O2", "-s", "-static", "-Wall", "-Wno-unused-function")
 LIMIT = 120.0
 """Seconds for one program; the largest measured took 5."""
 

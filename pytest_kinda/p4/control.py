@@ -95,9 +95,7 @@ def _find(items: Iterable[tuple[str, Item]], name: str, what: str) -> Item:
     last = {full.rsplit(".", 1)[-1]: full for full in names}
     near = [last[one] for one in difflib.get_close_matches(name.rsplit(".", 1)[-1], last)]
     rest = [full for full in names if full not in near]
-    raise P4ControlError(
-        f"no {what} {name!r}; the program has {', '.join(near + rest) or 'none'}"
-    )
+    raise P4ControlError(f"no {what} {name!r}; the program has {', '.join(near + rest) or 'none'}")
 
 
 class Control:
@@ -160,7 +158,7 @@ class Control:
         self.ask([f"mirror {session} {port_text} {group}"], f"mirror session {session}")
 
     def multicast(self, group: int, copies: Iterable[int | tuple[int, int]]) -> None:
-        """Say to which ports a group's packets go: ports, or (port, replica id); none removes it."""
+        """Say to which ports a group's packets go: ports or (port, replica); none removes it."""
         pairs = [one if isinstance(one, tuple) else (one, 0) for one in copies]
         words = " ".join(f"{port} {replica}" for port, replica in pairs)
         self.ask([f"group {group} {words}".strip()], f"multicast group {group}")
@@ -274,9 +272,7 @@ class TableControl:
             )
         return " ".join(words)
 
-    def modify(
-        self, handle: int, action: str, params: Mapping[str, Natural] | None = None
-    ) -> None:
+    def modify(self, handle: int, action: str, params: Mapping[str, Natural] | None = None) -> None:
         """Give an entry another action or other parameters."""
         call = self._call(action, params or {})
         self._ask(f"modify {self._index} {handle} {call}")
@@ -387,5 +383,3 @@ class CounterControl(_CellsControl):
         """Set all counters to zero."""
         line = f"counter-write {self._index} 0 {self.cells.size} 0 0"
         self._control.ask([line], f"counter {self.cells.name}")
-
-

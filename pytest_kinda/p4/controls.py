@@ -76,7 +76,8 @@ class Controls:
             offset += key.size
         listed = ", ".join(str(self._indexes[one]) for one in table.actions) or "0"
         lines = [
-            f"static const struct key_field table_fields_{number}[] = {{\n{_rows(rows)}    {{0}}}};",
+            f"static const struct key_field table_fields_{number}[] = "
+            f"{{\n{_rows(rows)}    {{0}}}};",
             f"static const uint16_t table_actions_{number}[] = {{{listed}}};",
         ]
         if table.default is not None:

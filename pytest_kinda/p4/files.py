@@ -102,7 +102,7 @@ class FileSwitch:
     ) -> tuple[list[Frame], list[list[str]]]:
         frames: list[Frame] = []
         answers: list[list[str]] = []
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
         stdin = self._process.stdin
 
         def write() -> None:

@@ -36,7 +36,9 @@ class Layout:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._types = {one.name: f"t{i}_{identifier(one.name)}" for i, one in enumerate(program.types)}
+        self._types = {
+            one.name: f"t{i}_{identifier(one.name)}" for i, one in enumerate(program.types)
+        }
         self._by_type = {one.name: one for one in program.types}
         self._headers: dict[str, str] = {}
         self._stacks: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_kinda.errors import NotCoveredError
 from pytest_kinda.p4.actions import Primitives
-from pytest_kinda.p4.arithmetic import Value, literal
+from pytest_kinda.p4.arithmetic import literal
 from pytest_kinda.p4.layout import WIDEST, identifier, is_bytes
 from pytest_kinda.p4.program import (
     VALID,
@@ -12,13 +12,11 @@ from pytest_kinda.p4.program import (
     Calculation,
     CalculationInput,
     Case,
-    Constant,
     Extract,
     FieldRef,
     HeaderRef,
     LastRef,
     Lookahead,
-    Operation,
     ParserStep,
     Program,
     SetField,
@@ -248,7 +246,7 @@ class Deparsing:
             raise NotCoveredError(f"a calculation over {size} bytes of headers", one.name)
         if [part.kind for part in one.inputs].count("payload") > 1:
             raise NotCoveredError("a calculation with two payloads", one.name)
-        body = "\n".join(f"    {line}" for line in sorted(lines, key=lambda l: "_payload" in l))
+        body = "\n".join(f"    {line}" for line in sorted(lines, key=_is_payload))
         return f"""static NOTHING uint64_t calculation_{number}(const struct packet *p)
 {{
     struct phv *P = p->phv;
@@ -354,3 +352,5 @@ class Deparsing:
         return lines
 
 
+def _is_payload(line: str) -> bool:
+    return line.startswith("input_payload")

@@ -76,9 +76,7 @@ def program_from(root: Part, digest: str) -> Program:
         {stack.name: by_name[stack.type] for stack in stacks},
     )
     actions = tuple(_action(part, names) for part in root["actions"])
-    aliases = tuple(
-        (part[0].text, names.field(part[1])) for part in root.get("field_aliases", [])
-    )
+    aliases = tuple((part[0].text, names.field(part[1])) for part in root.get("field_aliases", []))
     standard = names.types.get("standard_metadata")
     missing = [
         name
@@ -90,9 +88,7 @@ def program_from(root: Part, digest: str) -> Program:
             f"{root.where}: standard_metadata has no {', '.join(missing)}",
             remedy="compile the program for v1model (p4c-bm2-ss), not for another architecture",
         )
-    pipelines = {
-        part["name"].text: pipeline(part, names, actions) for part in root["pipelines"]
-    }
+    pipelines = {part["name"].text: pipeline(part, names, actions) for part in root["pipelines"]}
     nothing = Pipeline("", None, ())
     counters = [
         Cells(
@@ -115,18 +111,14 @@ def program_from(root: Part, digest: str) -> Program:
         actions=actions,
         ingress=pipelines.get("ingress", nothing),
         egress=pipelines.get("egress", nothing),
-        calculations=tuple(
-            _calculation(part, names) for part in root.get("calculations", [])
-        ),
+        calculations=tuple(_calculation(part, names) for part in root.get("calculations", [])),
         checksums=tuple(_checksum(part, names) for part in root.get("checksums", [])),
         registers=tuple(
             Cells(p["name"].text, p["size"].number, _cell_width(p))
             for p in root.get("register_arrays", [])
         ),
         counters=tuple(counters),
-        meters=tuple(
-            Cells(p["name"].text, p["size"].number) for p in root.get("meter_arrays", [])
-        ),
+        meters=tuple(Cells(p["name"].text, p["size"].number) for p in root.get("meter_arrays", [])),
         lists=tuple(_field_list(part, names) for part in root.get("field_lists", [])),
         aliases=aliases,
     )

@@ -30,7 +30,8 @@ from pytest_kinda.p4.program import (
 
 _UNARY = frozenset({"not", "~", "valid", "d2b", "b2d", "last_stack_index", "size_stack"})
 _BINARY = frozenset(
-    "+ - * / % << >> == != > >= < <= and or & | ^ two_comp_mod usat_cast sat_cast".split()
+    {"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "and", "or"}
+    | {"==", "!=", ">", ">=", "<", "<=", "two_comp_mod", "usat_cast", "sat_cast"}
 )
 _NAMED = {
     "calculation": "calculation",
@@ -161,13 +162,9 @@ def parser_step(part: Part, names: Names, where: str) -> ParserStep:
         length = expression(given[1], names, place) if name == "extract_VL" else None
         return Extract(target, length, place)
     if name == "set":
-        return SetField(
-            names.field(given[0]["value"]), expression(given[1], names, place), place
-        )
+        return SetField(names.field(given[0]["value"]), expression(given[1], names, place), place)
     if name == "verify":
-        return Verify(
-            expression(given[0], names, place), expression(given[1], names, place), place
-        )
+        return Verify(expression(given[0], names, place), expression(given[1], names, place), place)
     if name == "shift":
         return Advance(Constant(given[0].number * 8), place)
     if name == "advance":

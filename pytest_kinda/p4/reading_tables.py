@@ -167,9 +167,7 @@ def _action_entry(part: Part, known: dict[int, Action]) -> ActionEntry:
 def _entry(part: Part, keys: tuple[Key, ...], known: dict[int, Action]) -> Entry:
     if len(part["match_key"]) != len(keys):
         raise part.bad(f"{len(keys)} match values")
-    matches = tuple(
-        _match(one, key) for one, key in zip(part["match_key"], keys, strict=True)
-    )
+    matches = tuple(_match(one, key) for one, key in zip(part["match_key"], keys, strict=True))
     priority = part.get("priority", 0).number
     return Entry(matches, _action_entry(part["action_entry"], known), priority)
 

@@ -9,7 +9,7 @@ from pytest_kinda.p4.arithmetic import Arithmetic
 from pytest_kinda.p4.controls import Controls
 from pytest_kinda.p4.layout import Layout, is_bytes
 from pytest_kinda.p4.parsers import Deparsing, Parsing
-from pytest_kinda.p4.program import Constant, FieldRef, Program
+from pytest_kinda.p4.program import FieldRef, Program
 
 VERSION = 1
 """Rises when the control protocol changes."""
@@ -74,8 +74,11 @@ _ENTRY_DECLARE = """static NOTHING void entry_declare(unsigned table, int32_t pr
 """
 
 
+_RUNTIME = resources.files("pytest_kinda.p4").joinpath("runtime")
+
+
 def _file(name: str) -> str:
-    return resources.files("pytest_kinda.p4").joinpath("runtime", name).read_text("utf-8").strip()
+    return _RUNTIME.joinpath(name).read_text("utf-8").strip()
 
 
 class _Metadata:
@@ -198,5 +201,3 @@ static NOTHING void list_copy(struct packet *to, const struct packet *from, uint
         break;
     }}
 }}"""
-
-

@@ -112,9 +112,7 @@ def _prefix(key: Key, wanted: Match, what: str) -> MatchValue:
         wanted, length = wanted.split("/", 1)
     bits = number(length, 16, f"{what}: prefix length")
     if bits > key.width:
-        raise P4ControlError(
-            f"{what}: found a prefix of {bits} bits; expected at most {key.width}"
-        )
+        raise P4ControlError(f"{what}: found a prefix of {bits} bits; expected at most {key.width}")
     mask = ((1 << bits) - 1) << (key.width - bits)
     return MatchValue(number(wanted, key.width, what) & mask, bits)
 
