@@ -16,6 +16,7 @@ from pytest_kinda.cli import (
     looking,
     machine,
     offers,
+    programming,
     telling,
 )
 from pytest_kinda.errors import KindaError
@@ -91,5 +92,6 @@ for _command in (
     *linking.COMMANDS,
     *looking.COMMANDS,
     *machine.COMMANDS,
+    *programming.COMMANDS,
 ):
     kinda.add_command(_command)

@@ -29,6 +29,7 @@ SUBCOMMANDS = frozenset(
         "capture",
         "logs",
         "graph",
+        "p4",
         "plan",
         "verify",
         "link",

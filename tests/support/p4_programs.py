@@ -53,9 +53,14 @@ def op(name: str, *operands: Any) -> dict[str, Any]:
     return {"type": "expression", "value": inner}
 
 
+def given(value: Any) -> Any:
+    """A parameter: p4c writes an expression into one more pair of braces there."""
+    return {"type": "expression", "value": value} if value["type"] == "expression" else value
+
+
 def call(name: str, *parameters: Any, line: int = 7) -> dict[str, Any]:
     source = {"filename": "made.p4", "line": line, "column": 1, "source_fragment": ""}
-    return {"op": name, "parameters": list(parameters), "source_info": source}
+    return {"op": name, "parameters": [given(one) for one in parameters], "source_info": source}
 
 
 def assign(target: Any, value: Any) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def program(
         {"name": name, "id": i, "fields": [list(one) for one in fields]}
         for i, (name, fields) in enumerate(types.items())
     ]
-    header_types.append({"name": "standard_metadata_t", "id": 99, "fields": STANDARD})
+    header_types.append({"name": "standard_metadata_t", "id": len(types), "fields": STANDARD})
     headers = [
         {"name": name, "id": i, "header_type": name, "metadata": False}
         for i, name in enumerate(types)
@@ -111,7 +116,7 @@ def program(
     headers.append(
         {
             "name": "standard_metadata",
-            "id": 99,
+            "id": len(types),
             "header_type": "standard_metadata_t",
             "metadata": True,
         }

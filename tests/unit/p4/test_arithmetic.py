@@ -34,7 +34,9 @@ class Made:
             name = self.dice.choice(["u8", "u16", "u33", "u7", "s16", "s40"])
             width = (FIELDS | SIGNED)[name]
             return p4.field("h", name), lambda v: v[name], width + 1
-        kind = self.dice.choice(["+", "-", "*", "&", "|", "^", "~", ">>", "?", "two", "sat", "usat"])
+        kind = self.dice.choice(
+            ["+", "-", "*", "&", "|", "^", "~", ">>", "?", "two", "sat", "usat"]
+        )
         one, left, bits = self.exact(depth - 1)
         if kind == "~":
             return p4.op("~", one), lambda v: ~left(v), bits + 1
