@@ -62,7 +62,10 @@ def compile_(program: Path, output: Path | None, as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory for a pcap file of each port that packets leave by.",
 )
-def run(program: Path, inputs: Sequence[str], commands: Path | None, output: Path) -> None:
+@json_option
+def run(
+    program: Path, inputs: Sequence[str], commands: Path | None, output: Path, as_json: bool
+) -> None:
     """Run PROGRAM on packets from files, in the order of their times over all ports."""
     from pytest_kinda.p4 import FileSwitch, compile_program, read_program, translate
     from pytest_kinda.p4.commands import run_commands
@@ -77,7 +80,11 @@ def run(program: Path, inputs: Sequence[str], commands: Path | None, output: Pat
             run_commands(commands.read_text(), switch.control, name=commands.name)
         sent = switch.send(merged(sources))
         statistics = switch.control.statistics()
-    for path, count in write_by_port(output, sent):
+    files = list(write_by_port(output, sent))
+    if as_json:
+        print_json({"files": {str(path): count for path, count in files}, "packets": statistics})
+        return
+    for path, count in files:
         click.echo(f"{path}: {count} packets")
     click.echo(f"{statistics.received} in, {statistics.sent} out")
 

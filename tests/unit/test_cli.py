@@ -12,7 +12,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from pytest_kinda.cli import linking
+from pytest_kinda.cli import linking, programming
 from pytest_kinda.cli.commands import kinda
 from pytest_kinda.topology.node import SUBCOMMANDS
 
@@ -171,9 +171,10 @@ def test_no_node_may_be_named_like_a_command() -> None:
 
 def test_every_command_that_answers_has_json() -> None:
     without = {"kubectl", "graph", "schema"}
-    groups = {"link"}
+    groups = {"link": linking.link, "p4": programming.p4}
     found = {name: one for name, one in kinda.commands.items() if name not in groups}
-    found |= {f"link {name}": one for name, one in linking.link.commands.items()}
+    for group, members in groups.items():
+        found |= {f"{group} {name}": one for name, one in members.commands.items()}
     lacking = {
         name
         for name, one in found.items()
