@@ -61,9 +61,13 @@ def plan(topology: str, as_json: bool, **options: str | None) -> None:
     FILE_OR_OBJECT is FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json.
     """
     from pytest_kinda.cli.loading import load
+    from pytest_kinda.host.facts import has_openvswitch
+    from pytest_kinda.plan import HostFacts
     from pytest_kinda.plan import plan as make_plan
 
-    planned = make_plan(load(topology), options_from(**options))
+    # of what takes no right to find out, what changes how a device is carried out
+    facts = HostFacts(openvswitch=has_openvswitch())
+    planned = make_plan(load(topology), options_from(**options), facts)
     if as_json:
         print_json(planned)
     else:

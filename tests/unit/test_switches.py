@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_kinda import Host, Hub, Link, OvsSwitch, Router, Switch, Topology
+from pytest_kinda.build import on_demand
 from pytest_kinda.devices.ovs_handle import Flow, OvsSwitchHandle, parse_flow
 from pytest_kinda.errors import KindaError, PlanError, TopologyError
 from pytest_kinda.operations import SetInterface
@@ -90,6 +91,13 @@ def test_what_sends_to_user_space_completes_its_packets() -> None:
 
     assert complete() == {("h1", "eth0"), ("h2", "eth0"), ("r1", "eth0"), ("h3", "eth0")}
     assert complete(openvswitch=True) == set()
+
+
+def test_its_image_is_made_when_it_is_needed() -> None:
+    assert on_demand.images_of(plan(around(OvsSwitch("s1")), DIRECT)) == ["ovs"]
+    own = OvsSwitch("s1", image="example/ovs:1")
+    assert on_demand.images_of(plan(around(own), DIRECT)) == []
+    assert on_demand.images_of(plan(around(Switch("s1")), DIRECT)) == []
 
 
 def test_options_reach_the_commands() -> None:
