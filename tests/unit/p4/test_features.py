@@ -19,7 +19,7 @@ from pytest_kinda.p4.commands import run_commands
 from tests.support import bmv2
 from tests.support import p4_programs as p4
 from tests.support.p4_features import COMMANDS, features
-from tests.support.p4_record import RECORDED, by_bmv2, packets
+from tests.support.p4_record import by_bmv2, packets, recorded
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def _same(
 
 
 def test_every_packet_leaves_as_bmv2_sent_it(switch: FileSwitch) -> None:
-    frames, wanted = bmv2.load(RECORDED)
+    frames, wanted = bmv2.load(recorded("features"))
     switch.control.reset()
     run_commands(COMMANDS, switch.control)
     found = bmv2.by_port(switch.send(frames))
@@ -106,7 +106,7 @@ def test_a_wrong_line_of_a_command_file_is_named(switch: FileSwitch, line: str, 
 
 @pytest.mark.slow
 def test_the_command_runs_a_program_on_files(path: Path, tmp_path: Path) -> None:
-    frames, wanted = bmv2.load(RECORDED)
+    frames, wanted = bmv2.load(recorded("features"))
     arguments = ["p4", "run", str(path), "-o", str(tmp_path / "out")]
     for port in (1, 2, 3, 4):
         mine = [(i, frame.data) for i, frame in enumerate(frames) if frame.port == port]
