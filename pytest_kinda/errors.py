@@ -68,6 +68,10 @@ class FactsError(KindaError):
     """The network cannot be told to a scheduler as it was asked for."""
 
 
+class PlacementError(KindaError, AssertionError):
+    """Pods are not where a test says that they are; the message ends with where they are."""
+
+
 class UnitError(KindaError, ValueError):
     """A quantity that cannot be read, with the accepted units."""
 

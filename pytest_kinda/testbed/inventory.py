@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,27 @@ class Inventory:
                 self._faults,
             )
             for one in self.plan.links
+        )
+
+    def plan_now(self) -> Plan:
+        """The plan with what the links do to packets now: as declared, changed by open faults."""
+        nodes = []
+        for planned in self.plan.nodes:
+            ends = [self._nodes[planned.name].interface(one.name) for one in planned.interfaces]
+            shapes = [self._faults.shape_of(end) for end in ends]
+            interfaces = tuple(
+                replace(one, shape=None if shape.empty else shape)
+                for one, shape in zip(planned.interfaces, shapes, strict=True)
+            )
+            nodes.append(replace(planned, interfaces=interfaces))
+        return replace(self.plan, nodes=tuple(nodes))
+
+    def cut_links(self) -> tuple[str, ...]:
+        """The links that a fault has cut, by name."""
+        return tuple(
+            one.name
+            for one in self.links
+            if any(self._faults.is_cut(end) for end in one.interfaces)
         )
 
     def _end(self, member: Member) -> InterfaceHandle | None:

@@ -52,6 +52,11 @@ class NetworkFaults:
                 shape = replace(shape, **changes)
             return shape
 
+    def is_cut(self, end: InterfaceHandle) -> bool:
+        """Whether an open fault has taken its carrier."""
+        with self._lock:
+            return bool(self._cuts.get(_key(end)))
+
     def cut(self, what: str, ends: Sequence[InterfaceHandle]) -> Fault:
         """Take the carrier of interfaces away until the fault is healed."""
         token = object()

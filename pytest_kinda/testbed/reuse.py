@@ -12,6 +12,7 @@ from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.testbed.helpers import watch_broken
 from pytest_kinda.testbed.leaks import Leaks
 from pytest_kinda.testbed.left import faults_left
+from pytest_kinda.testbed.publishing import FILE, withdraw_left
 from pytest_kinda.testbed.testbed import Testbed
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _opened(known: Known) -> tuple[Testbed | None, str]:
     """The testbed, or what is damaged in it."""
     try:
         testbed = Testbed.open(known.directory)
+        if (known.directory / FILE).exists():
+            withdraw_left(testbed.cluster.api, known.directory)
         damage = _damage(testbed)
     except KindaError as error:
         return None, f"damaged: {error.message.splitlines()[0]} (kinda clean {known.id})"

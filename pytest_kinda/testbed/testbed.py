@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from pytest_kinda.testbed.clusters import await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import handle_class
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
+from pytest_kinda.testbed.families import family
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
 from pytest_kinda.testbed.fidelity import Fidelity, fidelity_of
 from pytest_kinda.testbed.flapping import flap
@@ -32,6 +33,7 @@ from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle, address
 from pytest_kinda.testbed.partition import cut_between
 from pytest_kinda.testbed.places import Ends, Where, points
 from pytest_kinda.testbed.processes import Process
+from pytest_kinda.testbed.publishing import Publication
 from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
 from pytest_kinda.testbed.sending import Sending
@@ -296,6 +298,20 @@ class Testbed(Sending):
         """
         return collect(questions_of(self, limit=min(10.0, limit)), Path(folder), limit=limit)
 
+    def publish(self, objects: Sequence[Mapping[str, Any]], what: str = "objects") -> Publication:
+        """Apply objects to the cluster until they are withdrawn, at the latest after the test.
+
+        Applied by the server under a field manager of its own (``kubectl apply --server-side``):
+        labels can be added to a node and go again. Use it as a call or as a context manager.
+        Raises ClusterError, also where another manager has given a field another value. Example::
+
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "w1"}}
+            node["metadata"]["labels"] = {"rack": "a"}
+            with kinda.publish([node]): ...
+        """
+        api = self.cluster.api
+        return Publication(api, self.directory, self._ledger, f"published {what}").begin(objects)
+
     def trace(self, source: str | CommandPlace, target: str | Addressed) -> Trace:
         """The nodes and interfaces that a packet really crosses, in the order of time.
 
@@ -358,7 +374,29 @@ class Testbed(Sending):
         found = self.link(link) if isinstance(link, str) else link
         return flap(found, self._ledger, period=period, down=down)
 
+    def inflict(self, what: str, bite: Callable[[], object], heal: Callable[[], None]) -> Fault:
+        """A fault of one's own: known from before ``bite``, healed at the latest after the test.
+
+        Use it as a call or as a context manager.
+        """
+        return self._ledger.inflict(what, bite, heal)
+
     # Parts
+
+    if TYPE_CHECKING:
+        assert_unschedulable: Callable[..., Any]
+        explain: Callable[..., Any]
+        explaining: Callable[..., Any]
+        network_facts: Callable[..., Any]
+        placements: Callable[..., Any]
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            """A family of handles, such as ``network_facts``."""
+            found = None if name.startswith("_") else family(name)
+            if found is None:
+                raise AttributeError(f"a testbed has no {name!r}")
+            return partial(found, self)
 
     def _handle(self, planned: NodePlan) -> NodeHandle:
         kind = KubernetesNodeHandle if planned.is_kubernetes else handle_class(planned)

@@ -1,0 +1,46 @@
+"""Families of handles that rooms above, and other packages, add to a testbed.
+
+A family is a function of the testbed under an entry point of the group ``pytest_kinda.handles``:
+``kinda.NAME(...)`` calls it with the testbed first. None is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from pytest_kinda.errors import KindaError
+
+GROUP = "pytest_kinda.handles"
+_BUILT_IN = {
+    "assert_unschedulable": "pytest_kinda.scheduling.handles:assert_unschedulable",
+    "explain": "pytest_kinda.scheduling.handles:explain",
+    "explaining": "pytest_kinda.scheduling.handles:explaining",
+    "network_facts": "pytest_kinda.scheduling.live:network_facts",
+    "placements": "pytest_kinda.scheduling.handles:placements",
+}
+
+
+@cache
+def family(name: str) -> Callable[..., Any] | None:
+    """The function of that name, None where there is none.
+
+    Raises KindaError for a package whose handles cannot be loaded.
+    """
+    if name in _BUILT_IN:
+        module, _, function = _BUILT_IN[name].partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return found
+    for entry in metadata.entry_points(group=GROUP, name=name):
+        try:
+            loaded: Callable[..., Any] = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise KindaError(
+                f"handle {entry.name} ({entry.value}) cannot be loaded: {error}",
+                remedy="repair or uninstall the package that declares it",
+            ) from error
+        return loaded
+    return None
