@@ -42,6 +42,9 @@ _STP = (
     "other_config:stp-hello-time=2",
 )
 
+# without it Open vSwitch takes the queue of a link's rate or delay away from its port
+_KEEP_QUEUES = ("--id=@own", "create", "QoS", "type=linux-noop", "--")
+
 _START = """\
 set -e
 mkdir -p /dev/net /var/run/openvswitch /var/log/openvswitch /etc/openvswitch
@@ -176,7 +179,10 @@ class OvsSwitch(Device):
                     # in two steps: Open vSwitch would keep what it has opened already
                     tuple(
                         CommandSpec(one)
-                        for one in (_vsctl("--if-exists", "del-port", BRIDGE, name), _vsctl(*add))
+                        for one in (
+                            _vsctl("--if-exists", "del-port", BRIDGE, name),
+                            _vsctl(*_KEEP_QUEUES, *add),
+                        )
                     ),
                 )
                 for name, add in adding.items()
@@ -220,7 +226,7 @@ class OvsSwitch(Device):
             found += _STP
         if self.controller:
             found += ["--", "set-controller", BRIDGE, *self.controller]
-        return [*found, "--"]
+        return [*found, "--", *_KEEP_QUEUES]
 
 
 def _vsctl(*arguments: str) -> tuple[str, ...]:
@@ -238,6 +244,7 @@ def _port(name: str, number: int, own: vlans.PortVlans) -> list[str]:
         found.append(f"trunks={','.join(map(str, own.trunks))}")
         if own.tag is not None:
             found.append("vlan_mode=native-untagged")
+    found += ["--", "set", "Port", name, "qos=@own"]
     return [*found, "--", "set", "Interface", name, f"ofport_request={number}", "--"]
 
 

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
+from pytest_kinda import ControlPlane, Link, OvsSwitch, Router, Topology, Worker
 from pytest_kinda.build.engine_api import inspect
 
 PORT = 38471
@@ -31,8 +31,15 @@ TOPOLOGY = Topology(
         ),
         Worker("w2"),
         Router("r1", cpus=0.5, memory="128MiB"),
+        OvsSwitch("s1"),
     ],
-    links=[Link("c1", "r1"), Link("w1", "r1"), Link("w2", "r1")],
+    links=[
+        Link("c1", "r1"),
+        Link("w1", "r1"),
+        Link("w2", "r1"),
+        Link("w1", "s1"),
+        Link("w2", "s1"),
+    ],
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.topology(TOPOLOGY)]
@@ -98,3 +105,17 @@ def test_a_published_port_leads_to_a_node_port(kinda):
     kinda.cluster.wait_for_service("web")
     with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/", timeout=9) as answer:
         assert answer.read() == b"hello\n"
+
+
+def test_pods_talk_across_open_vswitch(kinda):
+    server = kinda.cluster.run_pod("server", node="w2", command=["sleep", "600"])
+    client = kinda.cluster.run_pod("client", node="w1", command=["sleep", "600"])
+    switch = kinda.device("s1")
+    with kinda.capture(switch.interface("eth0"), filter="proto gre") as capture:
+        # the largest packet that GRE leaves room for, and TCP that would rather send longer ones
+        assert kinda.ping(client, server, size=1448, dont_fragment=True)
+        assert capture.count() >= 6
+    flow = kinda.iperf(client, server, seconds=2)
+    rate = flow.received_bits_per_second
+    print(f"pods over Open vSwitch ({switch.datapath}): {rate / 1e9:.2f} Gbit/s")
+    assert rate > 20e6

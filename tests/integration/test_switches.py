@@ -31,7 +31,7 @@ CONTROLLED = pytest.mark.topology(
             Host("h1"),
             Host("h2"),
         ],
-        links=[Link("h1", "s1"), Link("h2", "s1")],
+        links=[Link("h1", "s1"), Link("h2", "s1", rate="20mbit")],
     ),
     engine="direct",
 )
@@ -168,6 +168,8 @@ def test_a_secure_switch_does_what_its_flows_say_and_looks_for_its_controller(ki
     assert not kinda.ping("h1", "h2", count=1)
     s1.ofctl("add-flow", "br0", "actions=normal")
     assert kinda.ping("h1", "h2", count=1)
+    # at its port too a link is as slow as declared
+    assert kinda.iperf("h1", "h2", seconds=2).received_bits_per_second < 21e6
     # the first byte that it sends is the version of OpenFlow: 4 is 1.3
     listening = "nc -d -W 1 -l 127.0.0.1 6653 | od -An -N1 -tx1"
     assert s1.shell(listening, timeout=30).stdout.split() == ["04"]

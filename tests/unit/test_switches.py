@@ -48,8 +48,13 @@ def words(commands: tuple[CommandSpec, ...]) -> list[str]:
 def test_ports_are_numbered_in_the_order_of_the_links() -> None:
     topology = around(OvsSwitch("s1"), Router("r1"), links=[Link("s1", "r1")])
     (command,) = words(spec(topology).startup)
-    at = [command.index(f"add-port br0 eth{n} -- set Interface eth{n} ofport_request={n + 1}")
-          for n in range(3)]  # fmt: skip
+    at = [
+        command.index(
+            f"add-port br0 eth{n} -- set Port eth{n} qos=@own -- set Interface eth{n} "
+            f"ofport_request={n + 1}"
+        )
+        for n in range(3)
+    ]
     assert at == sorted(at)
     mac = plan(topology, DIRECT).node("s1").interfaces[0].mac
     assert f"datapath-id=0000{mac.replace(':', '')} " in command
