@@ -148,7 +148,7 @@ def iperf(
     port: int = 5201,
     server_port: int | None = None,
 ) -> Iperf:
-    """Run an iperf3 server in one place and a client in another.
+    """Run an iperf3 server in one place and a client in another, for whole ``seconds``.
 
     ``target`` is the server's address where it is not its own (a service's, for example), and
     ``server_port`` where it listens when that is not the ``port`` that the client asks for;
@@ -161,7 +161,13 @@ def iperf(
         target = getattr(server, "ip", None)
     if target is None:
         raise KindaError(f"{server!r} has no address; pass target=")
-    argv = ["iperf3", "-c", address_of(target), "-p", str(port), "-t", f"{seconds:g}", "-J"]
+    if seconds < 1 or seconds != int(seconds):
+        # It reads 0.5 as 0, which is without an end.
+        raise KindaError(
+            f"iperf: seconds: found {seconds:g}; iperf3 counts whole seconds, from 1",
+            remedy="for less than a second use ping, or link.measure() around what you send",
+        )
+    argv = ["iperf3", "-c", address_of(target), "-p", str(port), "-t", str(int(seconds)), "-J"]
     argv += ["-P", str(parallel)] if parallel > 1 else []
     argv += ["-u"] if udp else []
     argv += ["-b", str(rate)] if rate is not None else []

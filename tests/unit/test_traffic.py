@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from pytest_kinda.errors import CommandError, KindaError
 from pytest_kinda.testbed.results import Result
-from pytest_kinda.testbed.traffic import parse_iperf, parse_ping
+from pytest_kinda.testbed.traffic import iperf, parse_iperf, parse_ping
 
 IPUTILS = b"""PING 10.9.0.2 (10.9.0.2) 56(84) bytes of data.
 
@@ -52,3 +55,10 @@ def test_iperf_over_tcp_and_udp():
 def test_iperfs_own_error():
     with pytest.raises(KindaError, match="unable to connect"):
         parse_iperf({"error": "unable to connect to server", "end": {}})
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 2.5, -1])
+def test_iperf3_counts_whole_seconds(seconds: float) -> None:
+    place: Any = SimpleNamespace(ip="10.0.0.1")
+    with pytest.raises(KindaError, match=f"seconds: found {seconds:g}; iperf3 counts whole"):
+        iperf(place, place, seconds=seconds)
