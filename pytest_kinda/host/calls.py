@@ -135,7 +135,9 @@ class Calls:
             try:
                 if (entry := self._entry(number)) is None:
                     continue
-                carry.undo_from_entry(entry, self._holders)
+                with self._standing.acting():
+                    carry.undo_from_entry(self._standing.as_of_now(entry), self._holders)
+                    self._standing.taken_back(entry)
             except KindaError as error:
                 errors.append(error)
             else:

@@ -11,7 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
+from pytest_kinda.errors import HostError
+from pytest_kinda.jsonvalues import from_json, to_json
 from pytest_kinda.operations import (
     Operation,
     Place,
@@ -19,6 +22,7 @@ from pytest_kinda.operations import (
     SetInterface,
     SetShape,
     Shape,
+    decode,
 )
 
 _End = tuple[str, str]
@@ -91,6 +95,27 @@ class StandingState:
                     else:
                         self._cuts[one.place, one.interface] = None
 
+    def as_of_now(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A journal's entry about the shape or the carrier of an end, with its newest places.
+
+        The end may be another interface since: what was set on it has been set on that one, too.
+        """
+        if entry["undo"] != "operation" or not isinstance(_of(entry), (SetShape, SetCarrier)):
+            return entry
+        told = {name: from_json(Place, one) for name, one in entry.get("places", {}).items()}
+        known = self.places(told)
+        return {**entry, "places": {name: to_json(known[name]) for name in told}}
+
+    def taken_back(self, entry: Mapping[str, Any]) -> None:
+        """Remember that what an entry says is so no more."""
+        if entry["undo"] != "operation":
+            return
+        operation = _of(entry)
+        if isinstance(operation, SetShape):
+            self.heard([replace(operation, shape=operation.before)])
+        elif isinstance(operation, SetCarrier):
+            self.heard([replace(operation, up=not operation.up)])
+
     def as_it_was(self, operations: Sequence[Operation]) -> list[Operation]:
         """Operations that wire a node as planned, changed to what faults have made of it.
 
@@ -116,3 +141,11 @@ class StandingState:
             ]
             found += [SetCarrier(*end, up=False) for end in self._cuts if end in present]
         return found
+
+
+def _of(entry: Mapping[str, Any]) -> Operation:
+    """The operation of a journal's entry. Raises HostError."""
+    try:
+        return decode(entry["operation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise HostError(f"journal entry {entry.get('n')}: no operation: {error}") from error

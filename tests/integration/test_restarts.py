@@ -13,6 +13,8 @@ import pytest
 
 from pytest_kinda import Host, Link, Router, Topology
 from pytest_kinda.errors import CommandError, HostError
+from pytest_kinda.testbed import Testbed
+from pytest_kinda.testbed.left import heal, leave
 from tests.support.builds import await_true
 from tests.support.topologies import LAN, LAN_DIRECT, PAIR, PAIR_DIRECT, on_direct
 
@@ -114,6 +116,26 @@ def test_faults_of_links_outlive_a_restart_and_heal(kinda: Any) -> None:
     slow.heal()
     assert state_of(kinda) == before
     assert kinda.reachability(wait=2.0)
+
+
+@PAIRS
+def test_what_the_command_line_left_on_a_link_outlives_restarts_until_it_is_mended(
+    kinda: Any,
+) -> None:
+    before = state_of(kinda)
+    opened = Testbed.open(kinda.directory)  # as each `kinda link` does
+    link = opened.link("r1", "h2")
+    leave(opened, link, lambda one: one.impair(rate="3mbit"))
+    shaped = state_of(kinda)
+    leave(opened, link, lambda one: one.down())
+    by_hand(kinda, "r1")
+    assert ("r1", "h2") in kinda.reachability().missing
+    assert "3Mbit" in shaped["r1"]["queues"]["eth1"]
+    assert heal(Testbed.open(kinda.directory), link)
+    assert state_of(kinda) == before
+    by_hand(kinda, "r1")
+    assert state_of(kinda) == before
+    assert kinda.reachability()
 
 
 @PAIRS
