@@ -250,19 +250,22 @@ static void action_{action.id}(struct packet *p, const u128 *A)
     _p_assume = _p_assert
 
     def _p_drop(self, call: Call) -> str:
-        return self._dropped()
+        group = FieldRef("intrinsic_metadata", "mcast_grp")
+        group = dict(self.program.aliases).get("intrinsic_metadata.mcast_grp", group)
+        return self._dropped(FieldRef("standard_metadata", "egress_spec"), group)
 
     def _p_mark_to_drop(self, call: Call) -> str:
-        if call.arguments[0] != HeaderRef("standard_metadata"):
-            raise NotCoveredError("mark_to_drop of other metadata", call.where)
-        return self._dropped()
+        # it is told which metadata: a control may have a copy of its own
+        given = call.arguments[0]
+        if not isinstance(given, HeaderRef):
+            raise NotCoveredError("mark_to_drop of something else than metadata", call.where)
+        port = FieldRef(given.header, "egress_spec")
+        if self.program.field(port) is None:
+            raise NotCoveredError(f"mark_to_drop of {given.header}", call.where)
+        return self._dropped(port, FieldRef(given.header, "mcast_grp"))
 
-    def _dropped(self) -> str:
-        parts = [f"{self.layout.place(FieldRef('standard_metadata', 'egress_spec'))[0]} = 511;"]
-        aliases = dict(self.program.aliases)
-        group = aliases.get(
-            "intrinsic_metadata.mcast_grp", FieldRef("intrinsic_metadata", "mcast_grp")
-        )
+    def _dropped(self, port: FieldRef, group: FieldRef) -> str:
+        parts = [f"{self.layout.place(port)[0]} = {DROP_PORT};"]
         if self.program.field(group) is not None:
             parts.append(f"{self.layout.place(group)[0]} = 0;")
         return " ".join(parts)

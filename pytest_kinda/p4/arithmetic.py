@@ -227,7 +227,8 @@ class Arithmetic:
         if self.is_place(one):
             place, field = self.place(one)
             if is_bytes(field):
-                raise self.refuse(f"arithmetic with the field {field.name} of {field.width} bits")
+                kind = "varbit" if field.variable else "bit"
+                raise self.refuse(f"{kind}<{field.width}> {field.name} as a number")
             return Value(place, *field_range(field))
         if isinstance(one, Lookahead):
             if one.width > WIDEST:

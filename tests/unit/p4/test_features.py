@@ -172,3 +172,23 @@ def test_what_is_compiled_is_kept_by_content(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="ended with status 1"):
         compile_program("int main(void) { return nothing; }", tmp_path)
     assert not list(tmp_path.glob("compiling-*"))
+
+
+def test_what_is_dropped_is_what_the_call_names(tmp_path: Path) -> None:
+    """A control may have a copy of the standard metadata, and drop in that."""
+    copied = [["egress_spec", 9, False], ["mcast_grp", 16, False], ["pad", 7, False]]
+    port = p4.field("standard_metadata", "egress_spec")
+    calls = [
+        p4.assign(port, p4.hexstr(3)),
+        p4.call("mark_to_drop", {"type": "header", "value": "copy"}),
+        p4.call("_jump_if_zero", p4.field("h", "a"), p4.hexstr(4)),
+        p4.assign(port, p4.field("copy", "egress_spec")),
+    ]
+    action = p4.action(0, "drop", calls)
+    content = p4.program({"h": [["a", 8, False]]}, [action], [p4.table("t", [action])])
+    content["header_types"].append({"name": "copy_t", "id": 2, "fields": copied})
+    content["headers"].append({"name": "copy", "id": 2, "header_type": "copy_t", "metadata": True})
+    with p4.started(p4.written(tmp_path, content)) as switch:
+        out = switch.send([Frame(1, b"\0a"), Frame(1, b"\1b")])
+        assert [(frame.port, frame.data) for frame in out] == [(3, b"\0a")]
+        assert switch.control.statistics().dropped_by_program == 1
