@@ -76,7 +76,11 @@ def cluster_hosts(plan: Plan, testbed: str) -> tuple[AppendLines, ...]:
         address = one["NetworkSettings"]["Networks"].get(cluster, {}).get("IPAddress")
         if address:
             lines.append(f"{address} {one['Names'][0].lstrip('/')}")
-    return tuple(AppendLines(one.name, "/etc/hosts", tuple(lines)) for one in plan.kubernetes_nodes)
+    # a container that has started again may have another address
+    return tuple(
+        AppendLines(one.name, "/etc/hosts", tuple(lines), instead=True)
+        for one in plan.kubernetes_nodes
+    )
 
 
 def settle_names(keeper: KeeperClient, plan: Plan, node: NodePlan, place: Place) -> None:

@@ -169,7 +169,8 @@ class Rewiring:
             if one.name not in alive:
                 continue
             if one.role == "control-plane" and addresses:
-                found.append(AppendLines(one.name, "/etc/hosts", hosts_lines(addresses, set())))
+                lines = hosts_lines(addresses, set())
+                found.append(AppendLines(one.name, "/etc/hosts", lines, instead=True))
             found += control_plane_operations(self.plan, one, addresses)
         return found
 

@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
@@ -52,11 +52,27 @@ def append_lines(operation: AppendLines, place: Place) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         with os.fdopen(open_in_root(root, str(path), flags, 0o644), "r+b") as handle:
             present = handle.read()
+            if operation.instead and (kept := _without(present, operation.lines)) != present:
+                # in place: it may be a mount
+                handle.truncate(0)
+                handle.write(kept)
+                present = kept
             there = set(present.decode(errors="replace").splitlines())
             missing = [line for line in dict.fromkeys(operation.lines) if line not in there]
             if missing:
                 gap = "\n" if present and not present.endswith(b"\n") else ""
                 handle.write((gap + "\n".join(missing) + "\n").encode())
+
+
+def _without(present: bytes, lines: Sequence[str]) -> bytes:
+    """A file without the lines that others of the same last word take the place of."""
+    names = {line.split()[-1] for line in lines if line.strip()}
+    kept = [
+        line
+        for line in present.decode(errors="surrogateescape").splitlines(keepends=True)
+        if line.strip("\n") in lines or not line.strip() or line.split()[-1] not in names
+    ]
+    return "".join(kept).encode(errors="surrogateescape")
 
 
 def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:

@@ -168,11 +168,16 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class AppendLines:
-    """Append lines that are not there yet to a file in the place. Undo: none."""
+    """Append lines that are not there yet to a file in the place. Undo: none.
+
+    ``instead``: other lines whose last word is that of one of these go, as an address that a name
+    had before does.
+    """
 
     place: str
     path: str
     lines: tuple[str, ...]
+    instead: bool = False
 
 
 @dataclass(frozen=True)

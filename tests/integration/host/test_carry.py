@@ -347,3 +347,16 @@ def test_rules_choose_the_table_and_a_cut_cable_gives_its_routes_back():
             carry.undo(one, places)
         assert found["a"].run("ip", "rule").count("lookup") == 3
         assert way() == "10.0.0.3"
+
+
+def test_a_name_that_has_another_address_loses_the_old_one(tmp_path):
+    with containers("a", root=tmp_path) as found:
+        places = table(found)
+        hosts = tmp_path / "a" / "etc" / "hosts"
+        first = AppendLines("a", "/etc/hosts", ("10.0.0.1 c1", "10.0.0.2 w1"))
+        carry.carry_out([first], places)
+        with hosts.open("a") as file:
+            file.write("127.0.0.1 localhost\n\n")
+        moved = AppendLines("a", "/etc/hosts", ("10.0.0.9 c1", "10.0.0.2 w1"), instead=True)
+        carry.carry_out([moved, moved], places)
+        assert hosts.read_text() == "10.0.0.2 w1\n127.0.0.1 localhost\n\n10.0.0.9 c1\n"
