@@ -180,11 +180,12 @@ def test_without_its_own_link_a_node_is_refused_at_once(cluster, beyond):
     await_true(lambda: cluster.node("w1").exec(*FETCH, check=False).ok, "the way back", limit=20)
 
 
-def test_a_node_that_starts_again_reaches_the_outside_in_the_same_way(cluster, beyond):
-    cluster.node("w1").restart()
+@pytest.mark.parametrize("name", ["c1", "w1"])
+def test_a_node_that_starts_again_reaches_the_outside_in_the_same_way(cluster, name):
+    cluster.node(name).restart()
     with cluster.capture(cluster.link("r1", "r2"), filter="port 80 or port 53") as capture:
         await_true(
-            lambda: cluster.node("w1").exec(*FETCH, check=False).ok, "the way outside", limit=40
+            lambda: cluster.node(name).exec(*FETCH, check=False).ok, "the way outside", limit=40
         )
     assert capture.count("tcp dst port 80") >= 3
     assert capture.count("udp dst port 53") >= 1
