@@ -96,9 +96,7 @@ FETCH = ("curl", "-sS", "-m", "10", "http://web.example/")
 IN_VAIN = ("curl", "-sS", "-m", "3", f"http://{ADDRESS}/")
 
 
-@pytest.mark.parametrize(
-    ("routing", "engine"), [("static", "kathara"), ("ospf", "direct"), ("bgp", "direct")]
-)
+@pytest.mark.parametrize(("routing", "engine"), [("static", "kathara"), ("ospf", "direct")])
 def test_hosts_reach_the_outside_through_the_router_alone(beyond, tmp_path, routing, engine):
     with standing(hosts(routing), tmp_path / "state", engine) as kinda:
         with kinda.capture(kinda.link("r2", "r1"), filter="port 80 or port 53") as capture:
@@ -180,12 +178,11 @@ def test_without_its_own_link_a_node_is_refused_at_once(cluster, beyond):
     await_true(lambda: cluster.node("w1").exec(*FETCH, check=False).ok, "the way back", limit=20)
 
 
-@pytest.mark.parametrize("name", ["c1", "w1"])
-def test_a_node_that_starts_again_reaches_the_outside_in_the_same_way(cluster, name):
-    cluster.node(name).restart()
+def test_a_node_that_starts_again_reaches_the_outside_in_the_same_way(cluster):
+    cluster.node("c1").restart()
     with cluster.capture(cluster.link("r1", "r2"), filter="port 80 or port 53") as capture:
         await_true(
-            lambda: cluster.node(name).exec(*FETCH, check=False).ok, "the way outside", limit=40
+            lambda: cluster.node("c1").exec(*FETCH, check=False).ok, "the way outside", limit=40
         )
     assert capture.count("tcp dst port 80") >= 3
     assert capture.count("udp dst port 53") >= 1
