@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.build import on_demand, readiness
+from pytest_kinda.build import balancer, on_demand, readiness
 from pytest_kinda.build.devices import await_kathara, start_devices
 from pytest_kinda.build.direct import DirectEngine
 from pytest_kinda.build.directories import logs_directory, new_testbed_directory
@@ -260,6 +260,12 @@ class _Builder:
             except KindaError:
                 continue
             (self.home / f"{name}.log").write_bytes(finished.stdout + finished.stderr)
+        if balancer.is_needed(self.plan):
+            try:
+                said = balancer.logs(cluster_name(self.testbed))
+            except KindaError:
+                return
+            (self.home / "load-balancer.log").write_text(said)
 
 
 def notes(plan: Plan) -> dict[str, list[str]]:

@@ -121,10 +121,9 @@ class KindRun:
     def start(self) -> None:
         """Start it; its nodes appear in the next seconds. Raises HostError, SetupError."""
         settings = configuration(self.plan, self.cluster)
-        if kubeadm.applies_to(self.plan):
-            files = self.directory / "kubeadm"
-            kubeadm.prepare(self.plan, self.cluster, files, {TESTBED_LABEL: self.testbed})
-            settings = kubeadm.speed_up(settings, self.plan, files)
+        files = self.directory / "kubeadm"
+        kubeadm.prepare(self.plan, self.cluster, files, {TESTBED_LABEL: self.testbed})
+        settings = kubeadm.speed_up(settings, self.plan, files)
         if self.plan.uplink is not None:
             settings = pulls.in_a_group(settings, self.directory, PULL_GROUP)
         config = self.directory / "kind.json"

@@ -2,7 +2,7 @@
 
 ``kubeadm join`` waits in steps of 5 s for a signed cluster-info, then for a certificate of its
 kubelet, and the control plane's pods are looked at each 10 s only. With a certificate authority
-made before the first node starts, workers find the cluster by a file and their kubelets have their
+made before the first node starts, nodes find the cluster by a file and workers' kubelets have their
 credentials; patches of kubeadm's own let the probes look each second. Everything is a mount, so
 that it is there before anything in the node runs.
 """
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda.build.balancer import endpoint
 from pytest_kinda.build.engine_api import docker_request
 from pytest_kinda.errors import BuildError
 from pytest_kinda.plan.values import Plan
@@ -57,7 +58,7 @@ def prepare(plan: Plan, cluster: str, directory: Path, label: Mapping[str, str])
             "kind": "ClusterConfiguration",
             "clusterName": cluster,
             "certificatesDir": "/kinda/pki",
-            "controlPlaneEndpoint": f"{cluster}-control-plane:6443",
+            "controlPlaneEndpoint": endpoint(plan, cluster),
             "encryptionAlgorithm": "ECDSA-P256",
             # named, else kubeadm asks the internet for the newest
             "kubernetesVersion": "@VERSION@",
@@ -85,7 +86,9 @@ def prepare(plan: Plan, cluster: str, directory: Path, label: Mapping[str, str])
     for name in ("pki/ca.key", *(f"{one}.conf" for one in workers)):
         if not (directory / name).stat().st_size:
             raise BuildError(STEP, f"kubeadm wrote nothing to {name}")
-    (directory / "discovery.conf").write_text(json.dumps(discovery(cluster, authority)))
+    (directory / "discovery.conf").write_text(
+        json.dumps(discovery(endpoint(plan, cluster), authority))
+    )
 
 
 def speed_up(configuration: Mapping[str, Any], plan: Plan, directory: Path) -> dict[str, Any]:
@@ -97,23 +100,26 @@ def speed_up(configuration: Mapping[str, Any], plan: Plan, directory: Path) -> d
     # Nobody needs a test cluster's data after a power cut, and each fsync delays the start.
     etcd = {"local": {"extraArgs": {"unsafe-no-fsync": "true"}}}
     _patch(found, {"kind": "ClusterConfiguration", "etcd": etcd})
+    first = plan.control_planes[0].name
     for config, node in zip(found["nodes"], plan.kubernetes_nodes, strict=True):
+        mounts = {}
         if node.role == "control-plane":
-            _patch(config, {"kind": "InitConfiguration", "patches": {"directory": _PATCHES}})
-            mounts = {
-                "patches": _PATCHES,
-                "pki/ca.crt": "/etc/kubernetes/pki/ca.crt",
-                "pki/ca.key": "/etc/kubernetes/pki/ca.key",
-            }
+            kind = "InitConfiguration" if node.name == first else "JoinConfiguration"
+            _patch(config, {"kind": kind, "patches": {"directory": _PATCHES}})
+            mounts["patches"] = _PATCHES
+        if node.name == first:
+            # kind copies it to the other control planes
+            mounts["pki/ca.crt"] = "/etc/kubernetes/pki/ca.crt"
+            mounts["pki/ca.key"] = "/etc/kubernetes/pki/ca.key"
         else:
             # null takes kind's own way of discovery out
             way = {"bootstrapToken": None, "file": {"kubeConfigPath": _DISCOVERY}}
             discovery = {**way, "tlsBootstrapToken": _TOKEN}
             _patch(config, {"kind": "JoinConfiguration", "discovery": discovery})
-            mounts = {
-                "discovery.conf": _DISCOVERY,
-                f"{node.name}.conf": "/etc/kubernetes/kubelet.conf",
-            }
+            mounts["discovery.conf"] = _DISCOVERY
+        if node.role == "worker":
+            # a control plane's kubelet talks to its own API server, as kubeadm makes it
+            mounts[f"{node.name}.conf"] = "/etc/kubernetes/kubelet.conf"
         config["extraMounts"] = [
             *config.get("extraMounts", ()),
             *(
@@ -122,11 +128,6 @@ def speed_up(configuration: Mapping[str, Any], plan: Plan, directory: Path) -> d
             ),
         ]
     return found
-
-
-def applies_to(plan: Plan) -> bool:
-    """Whether it can be done: one control plane, whose name is the cluster's endpoint."""
-    return sum(one.role == "control-plane" for one in plan.kubernetes_nodes) == 1
 
 
 def patches() -> dict[str, Any]:
@@ -144,10 +145,13 @@ def patches() -> dict[str, Any]:
     return found
 
 
-def discovery(cluster: str, authority: bytes) -> dict[str, Any]:
-    """A kubeconfig that says where the cluster is and who vouches for it, and nothing more."""
+def discovery(where: str, authority: bytes) -> dict[str, Any]:
+    """A kubeconfig that says where the cluster is and who vouches for it, and nothing more.
+
+    ``where`` is a host and port.
+    """
     place = {
-        "server": f"https://{cluster}-control-plane:6443",
+        "server": f"https://{where}",
         "certificate-authority-data": base64.b64encode(authority).decode(),
     }
     return {

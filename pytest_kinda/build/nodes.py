@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from typing import Any
 
 from pytest_kinda.build.engine_api import (
     Events,
@@ -127,6 +128,27 @@ def hosts_lines(addresses: Mapping[str, str], told: set[str]) -> tuple[str, ...]
     ('172.30.0.3 w1',)
     """
     return tuple(f"{address} {name}" for name, address in addresses.items() if name not in told)
+
+
+def docker_addresses(container: str, network: str) -> dict[str, str]:
+    """A running container's addresses in a Docker network, as Docker is asked for them.
+
+    Raises HostError.
+    """
+    found = inspect(container)["NetworkSettings"]["Networks"].get(network, {})
+    given = {"IPv4Address": "IPAddress", "IPv6Address": "GlobalIPv6Address"}
+    return {asked: found[told] for asked, told in given.items() if found.get(told)}
+
+
+def pin_addresses(container: str, network: str, addresses: Mapping[str, str]) -> None:
+    """Let a stopped container have these addresses (of ``docker_addresses``) from its next start.
+
+    Raises HostError.
+    """
+    left: dict[str, Any] = {"Container": container, "Force": True}
+    docker_request("POST", f"/networks/{network}/disconnect", left)
+    joined = {"Container": container, "EndpointConfig": {"IPAMConfig": dict(addresses)}}
+    docker_request("POST", f"/networks/{network}/connect", joined)
 
 
 def running_nodes(plan: Plan, cluster: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from pytest_kinda.build import balancer
 from pytest_kinda.errors import BuildError
 from pytest_kinda.plan.values import Plan
 from pytest_kinda.setup import prepare, steps_of
@@ -14,12 +15,14 @@ STEP = "images"
 
 
 def images_of(plan: Plan) -> list[str]:
-    """The names of such images that devices of the plan run on, sorted.
+    """The names of such images that the plan's devices and its cluster run on, sorted.
 
     >>> images_of(plan_with_an_ovs_switch)                       # doctest: +SKIP
     ['ovs']
     """
     used = {one.device.image for one in plan.devices if one.device is not None}
+    if balancer.is_needed(plan):
+        used.add(f"@{balancer.IMAGE}")
     return sorted(name for name in ON_DEMAND if f"@{name}" in used)
 
 

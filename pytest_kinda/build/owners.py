@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda.build import balancer
 from pytest_kinda.build.catalogue import Known, testbeds
 from pytest_kinda.build.engine_api import EngineError, docker_request, inspect
 from pytest_kinda.build.kathara import lab_hash
@@ -19,7 +20,10 @@ from pytest_kinda.host.journal import Journal
 
 @dataclass(frozen=True)
 class Owner:
-    """A container and whose it is; ``node`` is empty while its testbed is still being built."""
+    """A container and whose it is; ``node`` is empty while its testbed is still being built.
+
+    The balancer before several control planes is no node: its name is ``load balancer``.
+    """
 
     container: str
     name: str
@@ -55,6 +59,8 @@ def owner_of(container: str) -> Owner:
         node = _node(known, str(found["Id"]))
         if node or _bears(labels, known.id):
             node = node or str(labels.get(NODE_LABEL, ""))
+            if name == balancer.container_name(cluster_name(known.id)):
+                node = balancer.NAME
             return Owner(str(found["Id"]), name, known.id, known.topology, node)
     other = labels.get(TESTBED_LABEL)
     raise KindaError(

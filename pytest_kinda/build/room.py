@@ -26,6 +26,7 @@ STEP = "room"
 _MB = 10**6
 _CONTROL_PLANE_MEMORY = 700 * _MB
 _WORKER_MEMORY = 110 * _MB
+_BALANCER_MEMORY = 60 * _MB
 _DEVICE_MEMORY = 6 * _MB
 _NODE_DISK = 300 * _MB
 """Docker copies the node image's /var into each node's volume."""
@@ -51,12 +52,13 @@ class Room:
 def needed(plan: Plan) -> Room:
     """What a plan's testbed takes, about."""
     nodes = plan.kubernetes_nodes
-    controls = sum(one.role == "control-plane" for one in nodes)
+    controls = len(plan.control_planes)
     devices = len(plan.devices)
     return Room(
         controls * _CONTROL_PLANE_MEMORY
         + (len(nodes) - controls) * _WORKER_MEMORY
-        + devices * _DEVICE_MEMORY,
+        + devices * _DEVICE_MEMORY
+        + (_BALANCER_MEMORY if controls > 1 else 0),
         len(nodes) * _NODE_DISK + devices * _DEVICE_DISK,
         _STATE_DISK,
         len(nodes) * INOTIFY_A_NODE,

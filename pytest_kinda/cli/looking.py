@@ -77,6 +77,8 @@ def logs(
 ) -> None:
     """Print the last log lines of NODE; without NODE those of the testbed's keeper and of kind.
 
+    With several control planes, also those of the balancer before them.
+
     A Kubernetes node's are its kubelet's and containerd's, a device's what its container printed.
     """
     from pytest_kinda.build.catalogue import open_standing
@@ -86,6 +88,7 @@ def logs(
         raise click.UsageError("-f takes a NODE, and no --json", ctx)
     if node is None:
         texts = {one.name: _tail(one, lines) for one in sorted(known.directory.glob("*.log"))}
+        texts |= _balancer_lines(known.directory, lines)
     else:
         standing = open_standing(known.directory)
         standing.execution(node)  # an unknown name is refused here
@@ -100,6 +103,24 @@ def logs(
             click.echo(f"== {name}")
         for line in found:
             click.echo(line)
+
+
+def _balancer_lines(directory: Path, lines: int) -> dict[str, list[str]]:
+    """What the balancer before several control planes has printed, where there is one."""
+    from pytest_kinda.build import balancer
+    from pytest_kinda.build.catalogue import read_plan
+    from pytest_kinda.build.kind import cluster_name
+
+    try:
+        if not balancer.is_needed(read_plan(directory)):
+            return {}
+    except KindaError:
+        return {}  # its build has only begun, or another version's
+    try:
+        said = balancer.logs(cluster_name(directory.name), lines=lines)
+    except KindaError as error:
+        said = error.message
+    return {balancer.NAME: said.splitlines()}
 
 
 def _tail(path: Path, lines: int) -> list[str]:

@@ -81,7 +81,7 @@ def kind_configuration(
         },
         "kubeadmConfigPatches": [_yaml(_cluster_patch(options))],
         "nodes": [
-            _node(one, index == 0, endpoints.get(one.name, ""), workers, options)
+            _node(one, index == 0, endpoints.get(one.name, ""), workers, len(nodes) == 1, options)
             for index, one in enumerate(nodes)
         ],
     }
@@ -111,7 +111,12 @@ def _cluster_patch(options: PlanOptions) -> dict[str, Any]:
 
 
 def _node(
-    node: KubernetesNode, first: bool, endpoint: str, workers: bool, options: PlanOptions
+    node: KubernetesNode,
+    first: bool,
+    endpoint: str,
+    workers: bool,
+    only: bool,
+    options: PlanOptions,
 ) -> dict[str, Any]:
     registration: dict[str, Any] = {"name": node.name}
     if endpoint and options.node_ip == "network":
@@ -119,8 +124,9 @@ def _node(
     taints = [_taint(one) for one in node.taints]
     if not endpoint and workers:
         taints.append(UNLINKED_TAINT)
-    if taints:
-        # the list replaces kubeadm's own, which marks a control plane
+    if taints or not (workers or only):
+        # the list replaces kubeadm's own, which marks a control plane; where all nodes are that,
+        # pods need a place, and kind itself sees to it for an only node
         own = [CONTROL_PLANE_TAINT] if node.role == "control-plane" and workers else []
         registration["taints"] = own + taints
     kind = "InitConfiguration" if first else "JoinConfiguration"

@@ -43,17 +43,35 @@ def control_plane_operations(
 def problems(
     nodes: Iterable[KubernetesNode], endpoints: Mapping[str, str], options: PlanOptions
 ) -> list[Problem]:
-    """More control planes than can be built, and nodes without a link to carry their traffic."""
+    """What keeps the control plane's traffic from the network: a balancer, nodes without a link."""
+    if options.control_plane_traffic != "network":
+        return []
     nodes = list(nodes)
     several = [one for one in nodes if one.role == "control-plane"][1:]
     if several:
-        expected = "one control plane: kind's load balancer for several is not supported yet"
+        expected = (
+            "one control plane with control_plane_traffic='network': kubelets reach several by"
+            " kind's load balancer, which is on Docker's network only"
+        )
         return [Problem(one.where, "role", "another control plane", expected) for one in several]
-    if options.control_plane_traffic != "network":
-        return []
     expected = "a link: with control_plane_traffic='network' nothing else reaches it"
     return [
         Problem(one.where, "links", "none", expected) for one in nodes if one.name not in endpoints
+    ]
+
+
+def warnings(nodes: Iterable[KubernetesNode]) -> list[str]:
+    """An even number of control planes adds one that may fail, and no failure that is survived.
+
+    etcd needs more than half of its members (Raft).
+    """
+    count = sum(one.role == "control-plane" for one in nodes)
+    if count < 2 or count % 2:
+        return []
+    spare = count // 2 - 1
+    return [
+        f"{count} control planes: their etcd goes on without {spare or 'none'} of them, as with"
+        f" {count - 1}; with {count + 1} it would go on without {spare + 1}"
     ]
 
 

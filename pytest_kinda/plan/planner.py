@@ -363,6 +363,7 @@ def _warnings(
                 f"node {node.name} has no link: it keeps its address in Docker's network, its own"
                 " traffic does not cross the virtual network, and no pods are placed on it"
             )
+    found += control_plane.warnings(topology.kubernetes_nodes)
     if options.control_plane_traffic == "network" and addresses.endpoints:
         found.append(
             "control_plane_traffic='network': a node whose links are cut turns NotReady, and"

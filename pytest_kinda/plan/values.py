@@ -354,6 +354,11 @@ class Plan:
         return tuple(sorted(nodes, key=lambda one: one.role != "control-plane"))
 
     @property
+    def control_planes(self) -> tuple[NodePlan, ...]:
+        """The nodes that run an API server; kind puts a load balancer before several of them."""
+        return tuple(one for one in self.kubernetes_nodes if one.role == "control-plane")
+
+    @property
     def devices(self) -> tuple[NodePlan, ...]:
         """The nodes that are devices of the network."""
         return tuple(one for one in self.nodes if not one.is_kubernetes)

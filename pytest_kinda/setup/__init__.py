@@ -29,6 +29,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         device_images,
         engine,
         limits,
+        load_balancer_image,
         node_image,
         parts,
         plugin_image,
@@ -48,6 +49,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "base": parts.ImageStep("base image", device_images.base(), policy, choice),
         "router": parts.ImageStep("router image", device_images.router(), policy, choice),
         "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
+        "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pytest_kinda.setup import engine, pins
 
-Name = Literal["node", "tools", "base", "router", "ovs"]
+Name = Literal["node", "tools", "base", "router", "ovs", "load-balancer"]
 Origin = Literal["official", "stand-in"]
 
 RECIPE_LABEL = "org.pytest-kinda.recipe"
@@ -28,8 +28,9 @@ _REFERENCES: Mapping[str, str] = {
     "base": "kinda/base:1",
     "router": "kinda/router:1",
     "ovs": "kinda/ovs:1",
+    "load-balancer": pins.LOAD_BALANCER,  # kind's code names it
 }
-ON_DEMAND: frozenset[Name] = frozenset({"ovs"})
+ON_DEMAND: frozenset[Name] = frozenset({"ovs", "load-balancer"})
 """What few testbeds need: made by name, or by the first build that needs it; never missing."""
 
 

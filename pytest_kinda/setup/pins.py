@@ -15,6 +15,9 @@ KIND = "0.33.0"
 KIND_NODE_DIGEST = "sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"
 """The official ``kindest/node`` of :data:`KUBERNETES` that kind :data:`KIND` lists."""
 
+LOAD_BALANCER = "envoyproxy/envoy:v1.36.2"
+"""The image that kind :data:`KIND` starts before several control planes: its code names the tag."""
+
 COREDNS = "1.12.4"
 """CoreDNS: the first 1.12 that shares the Kubernetes client of :data:`KUBERNETES`; pinned by the
 recipe's go.mod too."""

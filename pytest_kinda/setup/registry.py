@@ -36,6 +36,11 @@ def debian_reference() -> str:
     return published(f"{pins.DEBIAN_IMAGE}")
 
 
+def load_balancer_reference() -> str:
+    """The balancer before several control planes."""
+    return published(pins.LOAD_BALANCER)
+
+
 def plugin_reference() -> str:
     """Kathara's network plugin for this machine's architecture."""
     return published(f"{pins.KATHARA_PLUGIN}:{debian.architecture()}")

@@ -207,6 +207,17 @@ def import_tree(
         raise SetupError(f"the engine refused a root file system as {reference}: {answer}")
 
 
+def tag(reference: str, name: str) -> None:
+    """Give an image another name, beside the one it has."""
+    import docker
+
+    client = docker.from_env()
+    try:
+        client.images.get(reference).tag(*name.rsplit(":", 1))
+    finally:
+        client.close()
+
+
 def remove_image(reference: str) -> bool:
     """Remove an image by its name or id; False when it stays because a container uses it."""
     import docker

@@ -149,6 +149,8 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
         }.items():
             found[f"cluster/{name}.txt"] = partial(_kubectl, testbed, argv, limit)
         found["cluster/logs.txt"] = partial(_pod_logs, testbed, limit)
+        if len(testbed.plan.control_planes) > 1:
+            found["cluster/load-balancer.txt"] = partial(_balancer, testbed, limit)
     return found
 
 
@@ -208,6 +210,13 @@ def _log(testbed: Testbed, node: str, limit: float) -> str:
     from pytest_kinda.build.engine_api import container_logs
 
     return container_logs(testbed.standing.containers[node], lines=_LINES, timeout=limit)
+
+
+def _balancer(testbed: Testbed, limit: float) -> str:
+    from pytest_kinda.build import balancer
+    from pytest_kinda.build.kind import cluster_name
+
+    return balancer.logs(cluster_name(testbed.id), lines=_LINES, timeout=limit)
 
 
 def _kubectl(testbed: Testbed, argv: tuple[str, ...], limit: float) -> str:

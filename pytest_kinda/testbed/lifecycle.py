@@ -53,10 +53,11 @@ class ContainerLifecycle:
         """End all processes of a node at once; healing starts it again. Raises HostError."""
         others = set(self._ledger.open)
         expected = expected_of(self._standing, node)
+        address = self._docker_address(node)
         return self._ledger.inflict(
             f"node {node.name} killed",
             lambda: self._stop(node, "kill"),
-            lambda: self._bring_back(node, expected, others),
+            lambda: self._bring_back(node, expected, others, address),
         )
 
     def restart(self, node: NodeHandle, *, grace: float, wait: bool) -> Fault:
@@ -91,7 +92,35 @@ class ContainerLifecycle:
         found: Mapping[str, Any] = inspect(self._standing.containers[node.name])["State"]
         return found
 
-    def _bring_back(self, node: NodeHandle, expected: Expected, others: set[Fault]) -> None:
+    def _docker_address(self, node: NodeHandle) -> Mapping[str, str]:
+        """The address that a member of etcd must have again; nothing for other nodes.
+
+        Docker gives a container that starts the lowest that is free: of two that were dead at
+        once, each might get the other's, and the members would not know each other.
+        """
+        from pytest_kinda.build.kind import cluster_name
+        from pytest_kinda.build.nodes import docker_addresses
+
+        controls = self._standing.plan.control_planes
+        if len(controls) < 2 or node.planned not in controls:
+            return {}
+        return docker_addresses(
+            self._standing.containers[node.name], cluster_name(self._standing.id)
+        )
+
+    def _bring_back(
+        self,
+        node: NodeHandle,
+        expected: Expected,
+        others: set[Fault],
+        address: Mapping[str, str] | None = None,
+    ) -> None:
+        if address and not self._state(node)["Running"]:
+            from pytest_kinda.build.kind import cluster_name
+            from pytest_kinda.build.nodes import pin_addresses
+
+            container = self._standing.containers[node.name]
+            pin_addresses(container, cluster_name(self._standing.id), address)
         self._act(node, "start")  # one that runs is no error
         # itself apart: what was broken later may keep it from what it reached
         later = [one for one in self._ledger.open if one not in others]

@@ -64,9 +64,10 @@ class KubernetesNode(Node):
 
 @dataclass(frozen=True, repr=False)
 class ControlPlane(KubernetesNode):
-    """A node that runs the API server, and etcd with it.
+    """A node that runs the API server, and etcd with it; three of them outlive one.
 
     ``feature_gates`` (``NAME=true`` or ``NAME=false``) hold for every component of the cluster.
+    Several are reached by kind's load balancer, which is on Docker's network.
     """
 
     kind: ClassVar[str] = "control-plane"

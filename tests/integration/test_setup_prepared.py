@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import docker
 import pytest
@@ -23,6 +24,7 @@ from pytest_kinda.setup import (
     image,
     images,
     node_image,
+    pins,
     prepare,
     program,
     workshop,
@@ -51,6 +53,10 @@ def test_the_doctor_finds_nothing_missing_and_says_so_by_its_status() -> None:
     )
     assert done.returncode == 0
     assert '"Kathara plugin"' in done.stdout
+
+
+def test_kind_names_the_balancers_image_as_we_do() -> None:
+    assert pins.LOAD_BALANCER.encode() in Path(program("kind")).read_bytes()
 
 
 def test_the_doctor_says_what_delays_packets() -> None:

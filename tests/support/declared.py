@@ -18,6 +18,14 @@ def triangle() -> Topology:
     )
 
 
+def three_controls() -> Topology:
+    return Topology(
+        name="three-controls",
+        nodes=[*(ControlPlane(f"c{n}") for n in (1, 2, 3)), Worker("w1"), Router("r1")],
+        links=[Link(one, "r1") for one in ("c1", "c2", "c3", "w1")],
+    )
+
+
 def mixed() -> Topology:
     """Every part of the plan once: multi-homed, switched, hub, given addresses, cable, options."""
     return Topology(

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.build.kubeadm import applies_to, discovery, patches, speed_up
+from pytest_kinda.build.balancer import endpoint
+from pytest_kinda.build.kubeadm import discovery, patches, speed_up
 from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
 
 NODES = (NodePlan("c1", "c", "control-plane", "c1"), NodePlan("w1", "w", "worker", "w1"))
@@ -55,12 +56,37 @@ def test_probes_have_as_much_time_as_before() -> None:
 
 
 def test_discovery_holds_no_credentials() -> None:
-    found = discovery("kinda-1", b"authority")
+    found = discovery("kinda-1-control-plane:6443", b"authority")
     assert found["users"] == []
     assert found["clusters"][0]["cluster"]["server"] == "https://kinda-1-control-plane:6443"
 
 
-def test_several_control_planes_are_left_to_kind() -> None:
-    second = NodePlan("c2", "c", "control-plane", "c2")
-    assert applies_to(PLAN)
-    assert not applies_to(Plan("t", "s", PlanOptions(), (*NODES, second), (), ()))
+THREE = Plan(
+    "t",
+    "s",
+    PlanOptions(),
+    tuple(NodePlan(f"c{n}", "c", "control-plane", f"c{n}") for n in (1, 2, 3)) + NODES[1:],
+    (),
+    (),
+)
+
+
+def test_control_planes_that_join_find_the_cluster_by_the_file_and_bootstrap_their_kubelets() -> (
+    None
+):
+    given = {"nodes": [{"role": one.role} for one in THREE.kubernetes_nodes]}
+    first, second, third, worker = speed_up(given, THREE, Path("/t"))["nodes"]
+    for joins in (second, third):
+        kinds = [json.loads(one)["kind"] for one in joins["kubeadmConfigPatches"]]
+        assert kinds == ["JoinConfiguration", "JoinConfiguration"]
+        assert mounts(joins) == {
+            "/kind/kinda-patches": "/t/patches",
+            "/kind/kinda-discovery.conf": "/t/discovery.conf",
+        }, "kind writes the authority into them"
+    assert "/t/pki/ca.key" in mounts(first).values()
+    assert "/etc/kubernetes/kubelet.conf" in mounts(worker)
+
+
+def test_several_control_planes_are_found_at_the_balancer_and_one_at_itself() -> None:
+    assert endpoint(THREE, "kinda-1") == "kinda-1-external-load-balancer:6443"
+    assert endpoint(PLAN, "kinda-1") == "kinda-1-control-plane:6443"

@@ -32,7 +32,7 @@ from pytest_kinda.plan import (
     wire_operations,
 )
 from pytest_kinda.plan.values import NodePlan, RoutePlan
-from tests.support.declared import mixed, triangle
+from tests.support.declared import mixed, three_controls, triangle
 
 # the same examples every time and none refused for slowness: machines of CI are busy
 EXAMPLES = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -344,11 +344,45 @@ def test_a_control_plane_without_a_link_is_warned_of_and_keeps_pods_away() -> No
     assert plan(triangle()).warnings == ()
 
 
-def test_a_second_control_plane_is_refused() -> None:
-    nodes = [ControlPlane("c1"), ControlPlane("c2"), Router("r1")]
-    found = refused(Topology("t", nodes, [Link("c1", "r1"), Link("c2", "r1")]))
-    assert "c2" in found
-    assert "not supported yet" in found
+def controls(count: int, *workers: str) -> Topology:
+    names = [f"c{number}" for number in range(1, count + 1)]
+    nodes = [*map(ControlPlane, names), *map(Worker, workers), Router("r1")]
+    return Topology("t", nodes, [Link(one, "r1") for one in (*names, *workers)])
+
+
+def test_each_control_plane_has_its_address_and_joins_under_its_name() -> None:
+    made = plan(three_controls())
+    assert made.cluster is not None
+    patches = [node["kubeadmConfigPatches"][0] for node in made.cluster.kind["nodes"]]
+    kinds = ["Init", "Join", "Join", "Join"]
+    for node, kind, text in zip(made.kubernetes_nodes, kinds, patches, strict=True):
+        assert f"kind: {kind}Configuration" in text
+        assert f"name: {node.name}\n" in text
+        assert f"node-ip: {node.endpoint}" in text
+    assert [one.name for one in made.control_planes] == ["c1", "c2", "c3"]
+
+
+def test_control_planes_without_workers_take_pods() -> None:
+    made = plan(controls(3))
+    assert made.cluster is not None
+    for node in made.cluster.kind["nodes"]:
+        assert "taints: []" in node["kubeadmConfigPatches"][0]
+    for other in (plan(controls(1)), plan(controls(3, "w1"))):
+        assert other.cluster is not None
+        assert "taints" not in other.cluster.kind["nodes"][0]["kubeadmConfigPatches"][0]
+
+
+def test_an_even_number_of_control_planes_is_told_what_it_survives() -> None:
+    (two,) = plan(controls(2)).warnings
+    assert "without none of them, as with 1; with 3 it would go on without 1" in two
+    (four,) = plan(controls(4)).warnings
+    assert "without 1 of them, as with 3; with 5 it would go on without 2" in four
+    assert plan(controls(3)).warnings == ()
+
+
+def test_the_balancers_traffic_does_not_cross_the_network() -> None:
+    with pytest.raises(PlanError, match=r"c2.*load balancer, which is on Docker's network only"):
+        plan(controls(2), PlanOptions(control_plane_traffic="network"))
 
 
 def test_control_plane_traffic_over_the_network_needs_links_everywhere() -> None:

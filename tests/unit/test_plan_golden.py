@@ -24,12 +24,13 @@ from pytest_kinda.plan import (
     wire_operations,
 )
 from pytest_kinda.topology import Topology
-from tests.support.declared import mixed, triangle, way_out
+from tests.support.declared import mixed, three_controls, triangle, way_out
 
 GOLDEN = Path(__file__).parent / "golden"
 FACTS = HostFacts(restricted=True, networks={"docker bridge": "172.17.0.0/16"})
 CASES = [
     ("triangle", triangle, PlanOptions()),
+    ("three-controls", three_controls, PlanOptions()),
     ("mixed", mixed, PlanOptions()),
     ("mixed-direct", mixed, PlanOptions(engine="direct", tunnel="vxlan", node_ip="docker")),
     ("way-out", way_out, PlanOptions(internet_via="r1", internet_dns="192.0.2.53")),

@@ -50,6 +50,11 @@ def test_where_there_is_room_or_nothing_can_be_known_nothing_is_lacking() -> Non
     assert shortages(planned, needed(planned), Room(10**11, 10**11, 10**11, 1000)) == []
 
 
+def test_each_control_plane_and_the_balancer_before_them_take_memory() -> None:
+    one, three = (plan(Topology("t", list(map(ControlPlane, names)), [])) for names in ("a", "abc"))
+    assert (needed(three).memory or 0) > 3 * (needed(one).memory or 0)
+
+
 def test_devices_alone_need_no_inotify_instances() -> None:
     pair = Topology(name="p", nodes=[Host("a"), Host("b")], links=[Link("a", "b")])
     assert needed(plan(pair)).inotify == 0

@@ -234,7 +234,12 @@ def test_names_of_images_cost_no_docker() -> None:
 
 
 def test_recipes_are_files_of_the_package() -> None:
-    for name in ("node/images", "node/kubernetes/go.sum", "node/tree/usr/local/bin/entrypoint"):
+    for name in (
+        "node/images",
+        "node/kubernetes/go.sum",
+        "node/tree/usr/local/bin/entrypoint",
+        "load-balancer/usr/local/bin/envoy",
+    ):
         assert (images.recipes() / name).is_file(), name
 
 
