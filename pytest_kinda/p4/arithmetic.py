@@ -103,6 +103,8 @@ class Arithmetic:
 
     def is_header(self, one: Expression) -> bool:
         """Whether an expression is a header as a whole."""
+        if isinstance(one, Operation) and one.name == "?":
+            return self.is_header(one.operands[1])
         return isinstance(one, HeaderRef) or (
             isinstance(one, Operation) and one.name == "dereference_header_stack"
         )
@@ -117,6 +119,11 @@ class Arithmetic:
             if isinstance(stack, StackRef):
                 kind = self.layout.c_type(self.layout.stack_type(stack.stack))
                 return f"{self.layout.stack(stack.stack)}_at(P, {self.index(index)})", kind
+        if isinstance(one, Operation) and one.name == "?":
+            condition = self.truth(one.operands[0])
+            (yes, kind), (no, other) = self.header(one.operands[1]), self.header(one.operands[2])
+            if kind == other:
+                return f"({condition} ? {yes} : {no})", kind
         raise self.refuse("this expression as a header")
 
     def index(self, one: Expression) -> str:
@@ -139,11 +146,7 @@ class Arithmetic:
         if isinstance(one, Operation) and one.name == "access_field":
             owner, number = one.operands
             pointer, _ = self.header(owner)
-            kind = (
-                self.layout.type_of(owner.header)
-                if isinstance(owner, HeaderRef)
-                else self._element_type(owner)
-            )
+            kind = self._type_of(owner)
             assert isinstance(number, Constant)
             if number.value == len(kind.fields):
                 return f"{pointer}->valid", Field("$valid$", 1)
@@ -151,11 +154,14 @@ class Arithmetic:
             return f"{pointer}->{self.layout.member(kind, field.name)}", field
         raise self.refuse("an assignment to this")
 
-    def _element_type(self, owner: Expression) -> HeaderType:
-        assert isinstance(owner, Operation)
-        stack = owner.operands[0]
-        assert isinstance(stack, StackRef)
-        return self.layout.stack_type(stack.stack)
+    def _type_of(self, owner: Expression) -> HeaderType:
+        if isinstance(owner, HeaderRef):
+            return self.layout.type_of(owner.header)
+        if isinstance(owner, Operation) and owner.name == "?":
+            return self._type_of(owner.operands[1])
+        if isinstance(owner, Operation) and isinstance(owner.operands[0], StackRef):
+            return self.layout.stack_type(owner.operands[0].stack)
+        raise self.refuse("a field of this")
 
     def is_place(self, one: Expression) -> bool:
         """Whether an expression is a field."""

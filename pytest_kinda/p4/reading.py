@@ -145,8 +145,8 @@ def _type(part: Part) -> HeaderType:
     fixed = sum(field[1].number for field in part["fields"] if field[1].value != "*")
     for field in part["fields"]:
         name = field[0].text
-        signed = len(field) > 2 and field[2].truth
-        if len(field) > 3 and field[3].truth:
+        signed = len(field) > 2 and _flag(field[2])
+        if len(field) > 3 and _flag(field[3]):
             raise part.refuse(f"the saturating field {name}")
         if field[1].value == "*":
             most = part["max_length"].number * 8 - fixed
@@ -306,3 +306,10 @@ def _field_list(part: Part, names: Names) -> tuple[int, tuple[FieldRef, ...]]:
             raise part.refuse(f"a {one['type'].text} in a field list")
         fields.append(names.field(one["value"]))
     return part["id"].number, tuple(fields)
+
+
+def _flag(part: Part) -> bool:
+    """A boolean that p4c writes as 0 or 1 in places."""
+    if isinstance(part.value, bool) or part.value not in (0, 1):
+        return part.truth
+    return part.number == 1

@@ -192,3 +192,25 @@ def test_what_is_dropped_is_what_the_call_names(tmp_path: Path) -> None:
         out = switch.send([Frame(1, b"\0a"), Frame(1, b"\1b")])
         assert [(frame.port, frame.data) for frame in out] == [(3, b"\0a")]
         assert switch.control.statistics().dropped_by_program == 1
+
+
+def test_a_header_may_be_chosen_by_a_condition(tmp_path: Path) -> None:
+    choice = p4.op("==", p4.field("h", "a"), p4.hexstr(1))
+    one, two = ({"type": "header", "value": name} for name in ("one", "two"))
+    chosen = p4.call(
+        "assign_header", {"type": "header", "value": "out"}, p4.op("?", choice, one, two)
+    )
+    field = {"op": "access_field", "left": p4.op("?", choice, two, one), "right": 0}
+    read = p4.assign(p4.field("h", "b"), {"type": "expression", "value": field})
+    action = p4.action(0, "choose", [chosen, read])
+    types = {"h": [["a", 8, False], ["b", 8, False]]} | {
+        name: [["v", 8, 0]] for name in ("one", "two", "out")
+    }
+    for kind in ("two", "out"):
+        types[kind] = types["one"]
+    content = p4.program(types, [action], [p4.table("t", [action])])
+    for header in content["headers"][2:4]:
+        header["header_type"] = "one"
+    with p4.started(p4.written(tmp_path, content)) as switch:
+        out = switch.send([Frame(1, b"\1.xyz"), Frame(1, b"\2.xyz")])
+    assert [frame.data for frame in out] == [b"\1yxyx", b"\2xxyy"]
