@@ -25,12 +25,12 @@ class Ways:
             for address in _addresses(one):
                 self._owners.setdefault(address, one.name)
 
-    def between(self, source: str, target: str) -> frozenset[Path]:
-        """All ways to a node's endpoint, several where costs are equal.
+    def between(self, source: str, target: str, address: str = "") -> frozenset[Path]:
+        """All ways to a node's endpoint, or that address of it; several where costs are equal.
 
         Empty where the plan does not say: a node on the way finds its routes by itself.
         """
-        address = self._nodes[target].endpoint or next(iter(_addresses(self._nodes[target])), "")
+        address = address or next(iter(_addresses(self._nodes[target])), "")
         if not address:
             return frozenset()
         found = frozenset(self._follow((source,), address))

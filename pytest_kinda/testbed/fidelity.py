@@ -9,14 +9,14 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.operations import Place, Shape
 from pytest_kinda.plan.paths import Ways
-from pytest_kinda.testbed.crossing import ways_taken
+from pytest_kinda.testbed.crossing import ipv6_address, own_address, ways_taken
 from pytest_kinda.testbed.load import Load, LoadWatch
 from pytest_kinda.testbed.reachability import tries_of
 from pytest_kinda.units import format_duration, format_fraction, format_rate
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_kinda.host.probe import Seen, Wire
     from pytest_kinda.testbed.interfaces import InterfaceHandle
     from pytest_kinda.testbed.links import LinkHandle
+    from pytest_kinda.testbed.nodes import NodeHandle
     from pytest_kinda.testbed.testbed import Testbed
 
 RATE = 0.03
@@ -221,20 +222,23 @@ def _mtu(wire: Wire, where: str, seen: Seen) -> Row:
 def path_rows(
     taken: Mapping[tuple[str, str], tuple[str, ...]],
     planned: Mapping[tuple[str, str], frozenset[tuple[str, ...]]],
+    family: str = "",
 ) -> list[Row]:
     """One row for all pairs whose packets went as planned, and one for each other pair.
 
-    A pair of which the plan does not say its way is left out.
+    A pair of which the plan does not say its way is left out. ``family`` is added to what the
+    rows are about.
     """
     compared = {pair: way for pair, way in taken.items() if planned.get(pair)}
     wrong = {pair: way for pair, way in compared.items() if way not in planned[pair]}
     rows = []
     if compared:
         measured = f"{len(compared) - len(wrong)} of {len(compared)} pairs"
-        rows.append(Row("path", "all nodes", "as planned", measured, not wrong))
+        rows.append(Row(f"path{family}", "all nodes", "as planned", measured, not wrong))
     for (a, b), way in wrong.items():
         expected = " or ".join(" ".join(one) for one in sorted(planned[a, b]))
-        rows.append(Row("path", f"{a}->{b}", expected, " ".join(way) or "seen nowhere", False))
+        seen = " ".join(way) or "seen nowhere"
+        rows.append(Row(f"path{family}", f"{a}->{b}", expected, seen, False))
     return rows
 
 
@@ -306,20 +310,31 @@ def _wire(places: Mapping[str, Place], direction: Direction) -> Wire:
     )
 
 
+def _paths(
+    testbed: Testbed, planned: Ways, address: Callable[[NodeHandle], str], family: str = ""
+) -> list[Row]:
+    taken = ways_taken(testbed, address)
+    targets = {node.name: address(node) for node in testbed.nodes}
+    expected = {(a, b): planned.between(a, b, targets[b]) for a, b in taken}
+    # A packet that was lost on its way, as declared, has shown the beginning of it only.
+    for _ in range(tries_of(testbed.plan) - 1):
+        short = [pair for pair in taken if cut_short(taken[pair], expected[pair])]
+        if not short:
+            break
+        again = ways_taken(testbed, address)
+        taken.update((pair, again[pair]) for pair in short if pair in again)
+    return path_rows(taken, expected, family)
+
+
 def fidelity_of(testbed: Testbed) -> Fidelity:
-    """Measure all links in both directions, then the ways between all nodes. Raises HostError."""
+    """Measure all links in both directions, then the ways between all nodes. Raises HostError.
+
+    Nodes whose links have IPv6 addresses are asked by those too.
+    """
     interfaces = {(node.name, end.name): end for node in testbed.nodes for end in node.interfaces}
     planned = Ways(testbed.plan)
     with LoadWatch() as watch:
         rows = measure_links(testbed.standing, directions(testbed.links, interfaces))
-        taken = ways_taken(testbed)
-        expected = {pair: planned.between(*pair) for pair in taken}
-        # A packet that was lost on its way, as declared, has shown the beginning of it only.
-        for _ in range(tries_of(testbed.plan) - 1):
-            short = [pair for pair in taken if cut_short(taken[pair], expected[pair])]
-            if not short:
-                break
-            again = ways_taken(testbed)
-            taken.update((pair, again[pair]) for pair in short if pair in again)
-        rows += path_rows(taken, expected)
+        rows += _paths(testbed, planned, own_address)
+        rows += _paths(testbed, planned, ipv6_address, " (IPv6)")
     return Fidelity(tuple(rows), watch.load)

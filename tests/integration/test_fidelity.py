@@ -13,6 +13,8 @@ from tests.support.topologies import (
     PAIR_DIRECT,
     SLOW_PAIR,
     SLOW_PAIR_DIRECT,
+    on_direct,
+    ring,
 )
 
 
@@ -97,3 +99,22 @@ def test_delay_and_loss_are_measured(kinda):
         ("delay", "r1--h2 h2->r1"),
         ("loss", "r1--h2 h2->r1"),
     }, str(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.topology(on_direct(ring("static", ipv6=True)))
+def test_the_way_of_ipv6_is_looked_at_beside_that_of_ipv4(kinda):
+    paths = {row.what: row.measured for row in ways_in(kinda.fidelity())}
+    assert paths == {"path": "30 of 30 pairs", "path (IPv6)": "30 of 30 pairs"}
+    # h2's network by way of r3: it arrives, but not as planned
+    (far,) = (one for one in kinda.device("r3").interfaces if one.planned.peers == ("r1",))
+    (gateway,) = (one.partition("/")[0] for one in far.planned.addresses if ":" in one)
+    network = ("ip", "-6", "route", "replace", "fd00:5::/64", "via", gateway)
+    kinda.device("r1").exec(*network)
+    wrong = [row for row in ways_in(kinda.fidelity()) if row.well is False]
+    assert ("h1->h2", "h1 r1 r3 r2 h2") in {(row.where, row.measured) for row in wrong}
+    assert {row.what for row in wrong} == {"path (IPv6)"}
+
+
+def ways_in(found):
+    return [row for row in found.rows if row.what.startswith("path")]
