@@ -149,12 +149,16 @@ def await_reachability(plan: Plan, containers: Mapping[str, str]) -> None:
 
 
 def ping_targets(plan: Plan) -> dict[str, list[str]]:
-    """The addresses that each node of the cluster must answer on: endpoint, and GRE device."""
+    """The addresses that each node of the cluster must answer on: endpoint, and GRE device.
+
+    The endpoint of IPv6 is on that device too.
+    """
     found = {}
     for node in plan.kubernetes_nodes:
         some = [node.endpoint] if node.endpoint else []
         if some and plan.tunnel is not None and plan.tunnel.driver != "none":
             some += [tunnel_address(one) for one in node.pod_cidrs]
+            some += [node.endpoint6] if node.endpoint6 else []
         if some:
             found[node.name] = some
     return found

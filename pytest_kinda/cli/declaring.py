@@ -38,6 +38,11 @@ def plan_options(function: Function) -> Function:
         click.option(
             "--internet-dns", metavar="ADDRESSES", help="The name servers there, commas between."
         ),
+        click.option(
+            "--ip-family",
+            type=click.Choice(["ipv4", "dual", "ipv6"]),
+            help="The families of addresses that pods and services have.",
+        ),
     ):
         function = option(function)
     return function
@@ -91,7 +96,15 @@ def print_plan(planned: Plan) -> None:
     print_table(
         "nodes",
         ["name", "kind", "endpoint", "pods"],
-        [(node.name, node.kind, node.endpoint, " ".join(node.pod_cidrs)) for node in planned.nodes],
+        [
+            (
+                node.name,
+                node.kind,
+                " ".join(filter(None, (node.endpoint, node.endpoint6))),
+                " ".join(node.pod_cidrs),
+            )
+            for node in planned.nodes
+        ],
     )
     print_table(
         "interfaces",

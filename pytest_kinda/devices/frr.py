@@ -80,8 +80,9 @@ def configuration(context: DeviceContext) -> str:
         "!",
     ]
     for route in routing.attached:
+        word = "ipv6" if ":" in route.destination else "ip"
         lines += [
-            f"ip route {route.destination} {one.gateway} {one.interface}" for one in route.hops
+            f"{word} route {route.destination} {one.gateway} {one.interface}" for one in route.hops
         ]
     write = {"ospf": _ospf, "rip": _rip, "bgp": _bgp}[routing.protocol]
     lines += [*write(context, routing), "!"]
@@ -113,7 +114,7 @@ def _ospf(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
         yield " timers throttle lsa all 100"
         yield " timers lsa min-arrival 50"
         yield " timers throttle spf 10 50 1000"
-        if routing.attached:
+        if _attached(routing, 4):
             yield " redistribute static metric-type 1"
         if routing.leads_outside:
             yield " default-information originate always metric-type 1"
@@ -122,6 +123,8 @@ def _ospf(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
         yield "router ospf6"
         yield f" ospf6 router-id {_router_id(context)}"
         yield f" maximum-paths {PATHS}"
+        if _attached(routing, 6):
+            yield " redistribute static metric-type 1"
         yield "exit"
 
 
@@ -139,7 +142,7 @@ def _rip(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
                 yield f" network {one.name}"
                 if not _peers_at(routing, one):
                     yield f" passive-interface {one.name}"
-        if routing.attached and version == 4:
+        if _attached(routing, version):
             yield " redistribute static"
         if routing.leads_outside and version == 4:
             yield " default-information originate"
@@ -193,6 +196,10 @@ def _has(interface: InterfacePlan, version: int) -> bool:
 
 def _of(addresses: Iterable[str], version: int) -> Iterator[str]:
     return (one for one in addresses if (":" in one) == (version == 6))
+
+
+def _attached(routing: RoutingContext, version: int) -> bool:
+    return any(_of((one.destination for one in routing.attached), version))
 
 
 def _peers_at(routing: RoutingContext, interface: InterfacePlan) -> list[RoutingPeer]:

@@ -23,6 +23,7 @@ def host_facts() -> Mapping[str, Any]:
     ``netem``: the kernel delays and loses packets; ``hold``: we can do it in its place.
     ``bridge_vlans``: bridges keep VLANs apart; ``openvswitch``: Open vSwitch's datapath, also
     where its module waits to be loaded.
+    ``ipv6``: it has not been switched off when the machine booted.
     ``restricted``: CAP_SYS_RESOURCE is missing, also for what runs in containers. Raises HostError
     where it may not even try.
 
@@ -43,6 +44,7 @@ def host_facts() -> Mapping[str, Any]:
         "hold": "hold" not in refusals,
         "bridge_vlans": has_bridge_vlans(),
         "openvswitch": has_openvswitch(),
+        "ipv6": Path("/proc/sys/net/ipv6/conf").is_dir(),
         "restricted": not has_capability(_CAP_SYS_RESOURCE),
         "refusals": refusals,
         **{driver: driver not in refusals for driver in DRIVERS},

@@ -43,26 +43,28 @@ class Addresses:
     endpoints: dict[str, str]
     loopback: dict[str, str]
     given: list[Network]
-    pods: dict[str, str] = field(default_factory=dict)
+    pods: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def route_pods(self, networks: dict[str, str]) -> None:
+    def route_pods(self, networks: Mapping[str, tuple[str, ...]]) -> None:
         """Make the pods' networks destinations of their own, each behind its node.
 
         A node without an endpoint is on no link: nothing leads to its pods.
         """
-        self.pods = {name: one for name, one in networks.items() if name in self.endpoints}
-        self.groups += [
-            Group((), prefixes={4: [one], 6: []}, node=name) for name, one in self.pods.items()
-        ]
+        self.pods = {name: each for name, each in networks.items() if name in self.endpoints}
+        for name, each in self.pods.items():
+            prefixes: dict[int, list[str]] = {4: [], 6: []}
+            for one in each:
+                prefixes[6 if ":" in one else 4].append(one)
+            self.groups.append(Group((), prefixes=prefixes, node=name))
 
     def lead_outside(self, router: str) -> None:
         """Make what is outside of the topology a destination, behind that router."""
         self.groups.append(Group((router,), prefixes={4: ["0.0.0.0/0"], 6: []}, outside=True))
 
     def behind(self, node: str) -> list[str]:
-        """The prefixes that a node is the way to: its loopback's address, its pods' network."""
+        """The prefixes that a node is the way to: its loopback's address, its pods' networks."""
         found = [f"{self.loopback[node]}/32"] if node in self.loopback else []
-        return found + ([self.pods[node]] if node in self.pods else [])
+        return [*found, *self.pods.get(node, ())]
 
 
 class Pool:

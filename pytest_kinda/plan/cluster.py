@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from pytest_kinda.errors import Problem
+from pytest_kinda.plan import families
 from pytest_kinda.plan.values import HostFacts, KubernetesSpec, MountSpec, PlanOptions
 from pytest_kinda.topology import KubernetesNode
 from pytest_kinda.topology.checks import split_gate, split_mount, split_taint
@@ -68,8 +70,13 @@ def kind_configuration(
     endpoints: dict[str, str],
     options: PlanOptions,
     facts: HostFacts,
+    endpoints6: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The kind configuration, without the cluster's name and the nodes' image."""
+    """The kind configuration, without the cluster's name and the nodes' image.
+
+    kind itself is told of IPv4 only, see :mod:`pytest_kinda.plan.families`.
+    """
+    own = families.node_addresses(endpoints, endpoints6 or {})
     workers = any(one.role == "worker" for one in nodes)
     configuration: dict[str, Any] = {
         "kind": "Cluster",
@@ -81,7 +88,7 @@ def kind_configuration(
         },
         "kubeadmConfigPatches": [_yaml(_cluster_patch(options))],
         "nodes": [
-            _node(one, index == 0, endpoints.get(one.name, ""), workers, len(nodes) == 1, options)
+            _node(one, index == 0, own.get(one.name, ""), workers, len(nodes) == 1, options)
             for index, one in enumerate(nodes)
         ],
     }
@@ -103,24 +110,26 @@ def _cluster_patch(options: PlanOptions) -> dict[str, Any]:
     # reach a node whose virtual link is cut
     order = {"kubelet-preferred-address-types": "Hostname,InternalIP,ExternalIP"}
     # no apiVersion and arguments as a map: kind picks the version by Kubernetes' own
-    return {
+    patch: dict[str, Any] = {
         "kind": "ClusterConfiguration",
         "apiServer": {"extraArgs": order},
         "controllerManager": {"extraArgs": arguments},
     }
+    return patch | ({"networking": families.subnets(options)} if families.is_dual(options) else {})
 
 
 def _node(
     node: KubernetesNode,
     first: bool,
-    endpoint: str,
+    addresses: str,
     workers: bool,
     only: bool,
     options: PlanOptions,
 ) -> dict[str, Any]:
+    endpoint = addresses.partition(",")[0]
     registration: dict[str, Any] = {"name": node.name}
     if endpoint and options.node_ip == "network":
-        registration["kubeletExtraArgs"] = {"node-ip": endpoint}
+        registration["kubeletExtraArgs"] = {"node-ip": addresses}
     taints = [_taint(one) for one in node.taints]
     if not endpoint and workers:
         taints.append(UNLINKED_TAINT)

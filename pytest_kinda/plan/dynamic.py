@@ -43,7 +43,8 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
                     )
                 for prefix in addresses.behind(other.node):
                     hops = attached[port.node].setdefault(prefix, [])
-                    hops += [Hop(one, port.name) for one in _plain(other) if ":" not in one]
+                    six = ":" in prefix
+                    hops += [Hop(one, port.name) for one in _plain(other) if (":" in one) == six]
     gateway = next((one.routers[0] for one in addresses.groups if one.outside), "")
     if gateway in protocols:
         wanted.setdefault(islands.find(gateway), {})[DEFAULT[4]] = None

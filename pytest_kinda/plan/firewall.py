@@ -15,7 +15,13 @@ DIRECT_PORTS = "{ 2379, 2380, 6443, 10250 }"
 
 
 def ruleset(
-    *, underlay: Iterable[str], pod_cidr: str, service_cidr: str, docker_subnet: str
+    *,
+    underlay: Iterable[str],
+    pod_cidr: str,
+    service_cidr: str,
+    docker_subnet: str,
+    pod_cidr6: str = "",
+    service_cidr6: str = "",
 ) -> str:
     """The table's text for nft.
 
@@ -24,11 +30,17 @@ def ruleset(
     that may cross Docker's. The set ``leaks`` keeps the first leaks. What pods send to anything
     but pods and services takes the node's address: devices have no route to pods, and the answer
     of another node (a NodePort's) must come back through the node that keeps the connection.
+
+    With ``pod_cidr6`` and ``service_cidr6`` the same holds for IPv6 (the set ``leaks6``); a packet
+    to a service that kube-proxy does not know is rejected on every interface, since such a route
+    leads to the tunnel. Without them IPv6 between local addresses (RFC 4193) is a leak.
     """
+    underlay = list(underlay)
     docker = ipaddress.IPv4Network(docker_subnet)
     # the first address is the host's: traffic with it is outside, not a leak
     gateway = docker.network_address + 1
     members = _merged([*underlay, pod_cidr, service_cidr, docker_subnet])
+    six = _Six(underlay, pod_cidr6, service_cidr6)
     return f"""\
 table inet kinda {{
 	counter leak_out {{ }}
@@ -48,13 +60,13 @@ table inet kinda {{
 		size 128
 		flags dynamic
 	}}
-
+{six.sets}
 	chain allowed {{
 		udp dport 53 counter name dns accept
 		udp sport 53 counter name dns accept
 		meta l4proto ipv6-icmp accept
-		ip6 saddr != fc00::/7 counter name outside accept
-		ip6 daddr != fc00::/7 counter name outside accept
+		ip6 saddr != {six.members} counter name outside accept
+		ip6 daddr != {six.members} counter name outside accept
 		ip saddr {gateway} counter name outside accept
 		ip daddr {gateway} counter name outside accept
 		ip saddr != @members counter name outside accept
@@ -68,7 +80,7 @@ table inet kinda {{
 		iifname != "eth0" accept
 		jump allowed
 		counter name leak_in
-		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}
+		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}{six.flow}
 	}}
 
 	chain guard_out {{
@@ -76,27 +88,59 @@ table inet kinda {{
 		oifname != "eth0" accept
 		jump allowed
 		counter name leak_out
-		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}
+		add @leaks {{ ip saddr . ip daddr . meta l4proto . th dport }}{six.flow}
 	}}
 
 	chain services_forward {{
 		type filter hook forward priority filter; policy accept;
-		oifname "eth0" ip daddr {service_cidr} reject
+		oifname "eth0" ip daddr {service_cidr} reject{six.services}
 	}}
 
 	chain services_output {{
 		type filter hook output priority filter; policy accept;
-		oifname "eth0" ip daddr {service_cidr} reject
+		oifname "eth0" ip daddr {service_cidr} reject{six.services}
 	}}
 
 	chain pods_outside {{
 		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade
+		ip saddr {pod_cidr} ip daddr != {{ {pod_cidr}, {service_cidr} }} masquerade{six.outside}
 	}}
 }}
 """
 
 
-def _merged(networks: Iterable[str]) -> list[str]:
+class _Six:
+    """The parts of the table that are there where pods have IPv6; empty ones where they do not."""
+
+    members = "fc00::/7"
+    sets = flow = services = outside = ""
+
+    def __init__(self, underlay: Iterable[str], pods: str, services: str) -> None:
+        if not pods:
+            return
+        members = _merged([*underlay, pods, services], version=6)
+        self.members = "@members6"
+        self.sets = f"""
+	set members6 {{
+		type ipv6_addr
+		flags interval
+		elements = {{ {", ".join(members)} }}
+	}}
+
+	set leaks6 {{
+		type ipv6_addr . ipv6_addr . inet_proto . inet_service
+		size 128
+		flags dynamic
+	}}
+"""
+        self.flow = "\n\t\tadd @leaks6 { ip6 saddr . ip6 daddr . meta l4proto . th dport }"
+        self.services = f"\n\t\tip6 daddr {services} reject"
+        self.outside = f"\n\t\tip6 saddr {pods} ip6 daddr != {{ {pods}, {services} }} masquerade"
+
+
+def _merged(networks: Iterable[str], version: int = 4) -> list[str]:
+    if version == 6:
+        six = [ipaddress.IPv6Network(one) for one in networks if ":" in one]
+        return [str(one) for one in ipaddress.collapse_addresses(six)]
     ipv4 = [ipaddress.IPv4Network(one) for one in networks if ":" not in one]
     return [str(one) for one in ipaddress.collapse_addresses(ipv4)]

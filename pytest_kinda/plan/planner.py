@@ -12,7 +12,7 @@ from typing import cast
 
 from pytest_kinda.errors import PlanError, Problem
 from pytest_kinda.plan import cluster as clusters
-from pytest_kinda.plan import control_plane, outside, tunnels
+from pytest_kinda.plan import control_plane, families, outside, tunnels
 from pytest_kinda.plan.addressing import (
     Addresses,
     Network,
@@ -71,7 +71,9 @@ def plan(
 
 
 def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
-    problems = pool_problems(options, facts, _declared_networks(topology))
+    declared = _declared_networks(topology)
+    problems = pool_problems(options, facts, declared)
+    problems += families.option_problems(options, facts, declared)
     problems += shape_problems(topology.links, facts)
     for one in topology.nodes:
         if not _has_machine(one) and forwarding(one) != "hub":
@@ -90,19 +92,31 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     in_cluster = clusters.in_order(topology.kubernetes_nodes)
     problems += control_plane.problems(in_cluster, addresses.endpoints, options)
     pod_networks = clusters.pod_networks(in_cluster, options, problems)
+    pod_networks6 = families.pod_networks(in_cluster, options, problems)
+    networks = {
+        name: (one, *([pod_networks6[name]] if name in pod_networks6 else []))
+        for name, one in pod_networks.items()
+    }
+    endpoints6 = families.endpoints6(in_cluster, addresses.endpoints, options, problems)
+    # what an end sends to its only router, beside the networks that were given
+    wide = [options.pool]
     if options.pods == "routed":
-        addresses.route_pods(pod_networks)
+        own = {name: (f"{one}/128",) for name, one in endpoints6.items()}
+        addresses.route_pods({name: each + own.get(name, ()) for name, each in networks.items()})
+        problems += families.routed_problems(layout, options)
+        if addresses.pods:
+            wide += families.pod_cidrs(options) + families.node_cidrs(options)
     if options.internet_via and not way_out:
         addresses.lead_outside(options.internet_via)
-    # what an end sends to its only router, beside the networks that were given
-    wide = [options.pool, *([options.pod_cidr] if addresses.pods else [])]
     node_routes = routes(layout, addresses, wide)
-    tunnel, cluster = _cluster(in_cluster, addresses, layout, options, facts, problems)
+    tunnel, cluster = _cluster(in_cluster, addresses, endpoints6, layout, options, facts, problems)
     uplink = None
     if options.internet_via and not way_out:
         problems += outside.path_problems(layout, node_routes, options)
         uplink = _uplink(options, facts, cluster, problems)
-    nodes = _nodes(topology, layout, addresses, node_routes, pod_networks, facts, problems)
+    nodes = _nodes(topology, layout, addresses, node_routes, networks, facts, problems)
+    if families.is_dual(options):
+        nodes = tuple(families.with_ipv6(one, endpoints6) for one in nodes)
     if problems:
         raise PlanError(f"plan of {topology.name!r}", problems)
     return Plan(
@@ -151,6 +165,7 @@ def _declared_networks(topology: Topology) -> dict[str, list[Network]]:
 def _cluster(
     nodes: list[KubernetesNode],
     addresses: Addresses,
+    endpoints6: dict[str, str],
     layout: Layout,
     options: PlanOptions,
     facts: HostFacts,
@@ -159,13 +174,18 @@ def _cluster(
     if not nodes:
         return None, None
     mtu = min((one.mtu for one in layout.segments), default=1500)
-    return tunnels.choose(options, facts, mtu, problems), ClusterPlan(
-        kind=clusters.kind_configuration(nodes, addresses.endpoints, options, facts),
+    tunnel = tunnels.choose(options, facts, mtu, problems)
+    problems += families.mtu_problems(options, tunnel, mtu - tunnel.mtu)
+    dual = families.is_dual(options)
+    return tunnel, ClusterPlan(
+        kind=clusters.kind_configuration(nodes, addresses.endpoints, options, facts, endpoints6),
         pod_cidr=options.pod_cidr,
         service_cidr=options.service_cidr,
         dns=clusters.dns_address(options),
         docker_subnet=docker_subnet(options, facts, len(nodes), problems),
         cni=options.cni,
+        pod_cidr6=options.pod_cidr6 if dual else "",
+        service_cidr6=options.service_cidr6 if dual else "",
     )
 
 
@@ -185,7 +205,7 @@ def _nodes(
     layout: Layout,
     addresses: Addresses,
     node_routes: dict[str, tuple[RoutePlan, ...]],
-    pod_networks: dict[str, str],
+    pod_networks: dict[str, tuple[str, ...]],
     facts: HostFacts,
     problems: list[Problem],
 ) -> tuple[NodePlan, ...]:
@@ -209,7 +229,7 @@ def _nodes(
                     endpoint=addresses.endpoints.get(name, ""),
                     routes=node_routes[name],
                     sysctls=_KUBERNETES_SYSCTLS,
-                    pod_cidrs=(pod_networks[name],) if name in pod_networks else (),
+                    pod_cidrs=pod_networks.get(name, ()),
                     kubernetes=clusters.specification(one),
                 )
             )
@@ -376,9 +396,10 @@ def _warnings(
         )
     authors = [one.name for one in topology.nodes if routes_are_the_authors(one)]
     if addresses.pods and authors:
+        networks = " and ".join(families.pod_cidrs(options))
         found.append(
             f"pods are routed, and the routes of {', '.join(authors)} are their author's: it is up"
-            f" to those to lead to the pods' networks (in {options.pod_cidr})"
+            f" to those to lead to the pods' networks (in {networks})"
         )
     for link in topology.links:
         hub = next((end for end in link.ends if layout.roles[end] == "hub"), None)

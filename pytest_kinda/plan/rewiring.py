@@ -61,8 +61,8 @@ def rewire_operations(
     for neighbour, interfaces in neighbours.items():
         found += _configured(plan, plan.node(neighbour), there, only=interfaces)
     found += _tunnel(plan, node, there)
-    if plan.tunnel is not None and plan.tunnel.driver == "bpf":
-        # its program was on the interface that is gone
+    if plan.tunnel is not None and plan.tunnel.driver in ("bpf", "routed"):
+        # its program, or a route, was on the interface that is gone
         for neighbour in neighbours:
             found += _tunnel(plan, plan.node(neighbour), there)
     return tuple(found)
@@ -142,4 +142,6 @@ def _tunnel(plan: Plan, node: NodePlan, there: Collection[str]) -> Iterator[Oper
     for one in tunnel_operations(plan, node):
         if isinstance(one, AddTunnel):
             one = replace(one, underlay=tuple(name for name in one.underlay if name in present))
+        elif isinstance(one, AddRoute) and any(hop.interface not in present for hop in one.hops):
+            continue  # it comes with its interface
         yield one

@@ -35,7 +35,7 @@ def routes(
 ) -> dict[str, tuple[RoutePlan, ...]]:
     """The routes of every node whose routes the plan computes, by node.
 
-    ``wide`` are the IPv4 networks that planned destinations are in (the pool).
+    ``wide`` are the networks that planned destinations are in (the pool, the pods' networks).
     """
     found: dict[str, list[RoutePlan]] = {name: [] for name in layout.nodes}
     # with several interfaces the kernel would send from the one that a packet leaves by
@@ -124,7 +124,7 @@ def _simple_ends(layout: Layout, sources: dict[str, str], graph: _Graph) -> list
 
 def _given_prefixes(addresses: Addresses, version: int, wide: list[str]) -> list[str]:
     given = [str(one) for one in addresses.given if one.version == version]
-    return (wide if version == 4 else []) + given
+    return [one for one in wide if (":" in one) == (version == 6)] + given
 
 
 def _end_routes(
@@ -199,13 +199,18 @@ def _group_routes(
         found[name] += [RoutePlan(one, chosen, source) for one in prefixes if one not in mine]
 
 
-def path_problems(layout: Layout) -> list[Problem]:
-    """Pairs of Kubernetes nodes that no path joins; a node that is not a router ends a path."""
+def path_problems(layout: Layout, version: int = 0) -> list[Problem]:
+    """Pairs of Kubernetes nodes that no path joins; a node that is not a router ends a path.
+
+    With ``version`` only interfaces with an address of it count.
+    """
     islands = Union()
     touched: dict[str, set[str]] = {}
     for index, domain in enumerate(layout.domains):
         own = f"domain {index}"
         for port in domain.ports:
+            if version and not _address(port.addresses, version):
+                continue
             if layout.roles[port.node] == "router":
                 islands.join((own, port.node))
             else:
@@ -223,7 +228,7 @@ def path_problems(layout: Layout) -> list[Problem]:
     for index, (one, name) in enumerate(entries):
         for other, second in entries[index + 1 :]:
             if not one & other:
-                found = f"no path to {second}"
+                found = f"no path to {second}" + (" by IPv6" if version == 6 else "")
                 expected = "a path over routers and switches: other nodes do not forward"
                 problems.append(Problem(f"node {name}", "links", found, expected))
     return problems

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Iterable
 
 from pytest_kinda.errors import Problem
 from pytest_kinda.operations import (
     AddAddress,
     AddRoute,
     AddTunnel,
+    Hop,
     Operation,
     TunnelPeer,
     WriteFile,
 )
+from pytest_kinda.plan import families
 from pytest_kinda.plan.values import HostFacts, NodePlan, Plan, PlanOptions, TunnelPlan
 
 CONFLIST = "/etc/cni/net.d/10-kinda.conflist"
@@ -47,15 +50,21 @@ def choose(options: PlanOptions, facts: HostFacts, mtu: int, problems: list[Prob
                 f"one of {', '.join(have)}" if have else "a kernel with ip_gre or tc eBPF",
             )
         )
-    return TunnelPlan(driver, mtu - OVERHEAD[driver], (options.pod_cidr,))
+    # no default route leads a node's own packets to a service of IPv6, before it becomes a pod
+    services = [options.service_cidr6] if families.is_dual(options) else []
+    aggregates = (*families.pod_cidrs(options), *families.node_cidrs(options), *services)
+    return TunnelPlan(driver, mtu - OVERHEAD[driver], aggregates)
 
 
 def tunnel_address(pod_cidr: str) -> str:
-    """A node's address in its pods' network: the last, which the CNI does not hand out.
+    """A node's address in its pods' network: the last of the first 65536, kept from the CNI.
 
     It is on ``kgre``, or on the loopback where pods are routed.
+
+    >>> tunnel_address("10.244.1.0/24"), tunnel_address("fd00:10:244:1::/64")
+    ('10.244.1.254', 'fd00:10:244:1::fffe')
     """
-    return str(ipaddress.IPv4Network(pod_cidr).broadcast_address - 1)
+    return str(_from_last(pod_cidr, 2))
 
 
 def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
@@ -69,15 +78,15 @@ def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     if tunnel.driver == "routed":
         found: list[Operation] = []
         for one in node.pod_cidrs:
-            found.append(AddAddress(node.name, "lo", f"{tunnel_address(one)}/32"))
+            found.append(AddAddress(node.name, "lo", _alone(tunnel_address(one))))
             # else what is for no pod of it would go back to the router, and come again
             found.append(AddRoute(node.name, one, ()))
-        return tuple(found)
+        return (*found, *_services_route(plan, node))
     peers = tuple(
-        TunnelPeer(cidr, one.endpoint)
+        TunnelPeer(network, one.endpoint)
         for one in plan.kubernetes_nodes
         if one.name != node.name and one.endpoint
-        for cidr in one.pod_cidrs
+        for network in (*one.pod_cidrs, *_own(one))
     )
     return (
         AddTunnel(
@@ -85,7 +94,8 @@ def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             driver=tunnel.driver,
             local=node.endpoint,
             underlay=tuple(one.name for one in node.interfaces),
-            addresses=tuple(f"{tunnel_address(one)}/32" for one in node.pod_cidrs),
+            # the first of a family is what the node's own packets have
+            addresses=(*_own(node), *(_alone(tunnel_address(one)) for one in node.pod_cidrs)),
             aggregates=tunnel.aggregates,
             peers=peers,
             mtu=tunnel.mtu,
@@ -93,17 +103,26 @@ def tunnel_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     )
 
 
-def cni_conflist(plan: Plan, node: NodePlan) -> str:
-    """The CNI configuration of one node: ptp, host-local on its pods' network, portmap.
+def _services_route(plan: Plan, node: NodePlan) -> tuple[AddRoute, ...]:
+    """Where a node's own packets to a service of IPv6 seem to go, until they go to a pod."""
+    services = plan.cluster.service_cidr6 if plan.cluster else ""
+    six = [one for one in node.interfaces if any(":" in address for address in one.addresses)]
+    if not services or not six:
+        return ()
+    return (AddRoute(node.name, services, (Hop("", six[0].name),), node.endpoint6),)
 
-    ptp's own masquerade stays off: it would hide pods from pods.
+
+def cni_conflist(plan: Plan, node: NodePlan) -> str:
+    """The CNI configuration of one node: ptp, host-local on its pods' networks, portmap.
+
+    A pod gets an address of each. ptp's own masquerade stays off: it would hide pods from pods.
     """
-    ranges = [[{"subnet": one, "rangeEnd": _last(one)}] for one in node.pod_cidrs]
+    ranges = [[{"subnet": one, "rangeEnd": str(_from_last(one, 3))}] for one in node.pod_cidrs]
     ipam = {
         "type": "host-local",
         "dataDir": "/run/cni-ipam-state",
         "ranges": ranges,
-        "routes": [{"dst": "0.0.0.0/0"}],
+        "routes": [{"dst": one} for one in _defaults(node.pod_cidrs)],
     }
     mtu = plan.tunnel.mtu if plan.tunnel else 1476
     plugins = [
@@ -121,5 +140,18 @@ def cni_operations(plan: Plan, node: NodePlan) -> tuple[WriteFile, ...]:
     return (WriteFile(node.name, CONFLIST, cni_conflist(plan, node)),)
 
 
-def _last(pod_cidr: str) -> str:
-    return str(ipaddress.IPv4Network(pod_cidr).broadcast_address - 2)
+def _from_last(pod_cidr: str, number: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    network = ipaddress.ip_network(pod_cidr)
+    return network[min(network.num_addresses, 1 << 16) - number]
+
+
+def _alone(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+def _own(node: NodePlan) -> tuple[str, ...]:
+    return (_alone(node.endpoint6),) if node.endpoint6 else ()
+
+
+def _defaults(pod_cidrs: Iterable[str]) -> list[str]:
+    return ["::/0" if ":" in one else "0.0.0.0/0" for one in pod_cidrs]

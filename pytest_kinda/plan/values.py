@@ -29,6 +29,9 @@ class PlanOptions:
     network (``direct``, so that a node whose link is cut can still be looked at) or the topology's.
     ``internet_via`` names the router through which all but image pulls reach what is outside of the
     topology; ``internet_dns`` the name servers there, with commas between (the machine's own).
+    ``ip_family``: pods and services have addresses of IPv4, or (``dual``) of both families, IPv6
+    from ``pod_cidr6`` and ``service_cidr6``, nodes from ``node_cidr6``; ``ipv6`` alone is refused
+    by the plan.
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
@@ -43,6 +46,10 @@ class PlanOptions:
     cni: Literal["kinda", "none"] = "kinda"
     internet_via: str = ""
     internet_dns: str = ""
+    ip_family: Literal["ipv4", "dual", "ipv6"] = "ipv4"
+    pod_cidr6: str = "fd00:10:244::/56"
+    service_cidr6: str = "fd00:10:96::/112"
+    node_cidr6: str = "fd00:10:9::/64"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class HostFacts:
     a pool must not meet. ``gre`` and ``netem``: whether the kernel has them (found by trying);
     ``hold``: whether we can delay and lose packets where it has no netem.
     ``nameservers``: whom the machine asks for names, as far as others can ask them too.
-    ``unprivileged_oom``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace.
+    ``restricted``: the machine lacks CAP_SYS_RESOURCE, kubelets need KubeletInUserNamespace;
+    ``ipv6``: it has that.
     ``bridge_vlans``: its bridges filter VLANs; ``openvswitch``: it has Open vSwitch's datapath.
     """
 
@@ -66,6 +74,7 @@ class HostFacts:
     restricted: bool = False
     bridge_vlans: bool = True
     openvswitch: bool = False
+    ipv6: bool = True
     images: Mapping[str, str] = field(default_factory=dict)
     nameservers: tuple[str, ...] = ()
 
@@ -203,7 +212,7 @@ class NodePlan:
     ``name`` is the declared name, ``engine_name`` the one the engine is told (Kathara accepts
     ``[a-z0-9_]{1,30}``). ``loopback`` are /32 and /128 addresses on ``lo``; ``endpoint`` is the
     address that stands for the node (a Kubernetes node's InternalIP and GRE endpoint), empty for
-    a node without one.
+    a node without one. ``endpoint6`` is its IPv6 InternalIP where the cluster has both families.
     """
 
     name: str
@@ -218,6 +227,7 @@ class NodePlan:
     pod_cidrs: tuple[str, ...] = ()
     device: DeviceSpec | None = None
     kubernetes: KubernetesSpec | None = None
+    endpoint6: str = ""
 
     @property
     def is_kubernetes(self) -> bool:
@@ -270,7 +280,7 @@ class ClusterPlan:
 
     ``kind`` is the kind configuration (``kind: Cluster`` …) as JSON data, without the cluster's
     name and image, which the build adds. ``docker_subnet`` is that of the testbed's own Docker
-    network.
+    network. ``pod_cidr6`` and ``service_cidr6`` are empty in a cluster of IPv4 only.
     """
 
     kind: Any
@@ -279,6 +289,8 @@ class ClusterPlan:
     dns: str
     docker_subnet: str
     cni: str = "kinda"
+    pod_cidr6: str = ""
+    service_cidr6: str = ""
 
 
 @dataclass(frozen=True)

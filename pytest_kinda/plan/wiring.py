@@ -18,7 +18,7 @@ from pytest_kinda.operations import (
     SetShape,
     SetSysctl,
 )
-from pytest_kinda.plan import firewall, outside
+from pytest_kinda.plan import families, firewall, outside
 from pytest_kinda.plan.naming import HUBS, hub_name, port_name
 from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, SegmentPlan
 
@@ -26,7 +26,8 @@ from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, Segm
 def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     """What a Kubernetes node gets right at its start, before its kubelet looks for its address.
 
-    The endpoint goes on ``lo``, since its links do not exist yet.
+    The endpoint goes on ``lo``, since its links do not exist yet. An IPv6 one stays there: the
+    kubelet never misses it, also while a tunnel is made anew.
     """
     found: list[Operation] = []
     if node.endpoint:
@@ -44,9 +45,13 @@ def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             pod_cidr=plan.cluster.pod_cidr,
             service_cidr=plan.cluster.service_cidr,
             docker_subnet=plan.cluster.docker_subnet,
+            pod_cidr6=plan.cluster.pod_cidr6,
+            service_cidr6=plan.cluster.service_cidr6,
         )
         found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
     found += _sysctls(node)
+    if node.endpoint6:
+        found.append(AddAddress(node.name, "lo", f"{node.endpoint6}/128"))
     if node.role != "control-plane":
         # a control plane's names resolve to Docker's addresses, which the build writes
         found += hosts_operations(plan, node)
@@ -146,8 +151,8 @@ def _sysctls(node: NodePlan) -> list[Operation]:
 
 
 def _underlay(plan: Plan) -> list[str]:
-    found = {subnet for one in plan.segments for subnet in one.subnets if ":" not in subnet}
-    return [plan.options.pool, *sorted(found)]
+    subnets = {each for one in plan.segments for each in one.subnets}
+    return [plan.options.pool, *families.node_cidrs(plan.options), *sorted(subnets)]
 
 
 def _end(plan: Plan, member: Member) -> End:

@@ -90,8 +90,9 @@ def _option(name: str, value: object, nodeid: str) -> tuple[str, str]:
             f"expected fresh=True or an option of the plan: {', '.join(ACCEPTED)}"
         )
     accepted = ACCEPTED[name]
+    network = f"an IPv{6 if name.endswith('6') else 4} network"
     if not isinstance(value, str) or (accepted and value not in accepted):
-        expected = " or ".join(map(repr, accepted)) or FREE.get(name, "an IPv4 network")
+        expected = " or ".join(map(repr, accepted)) or FREE.get(name, network)
         raise pytest.UsageError(
             f"{nodeid}: mark topology: found {name}={value!r}; expected {expected}"
         )

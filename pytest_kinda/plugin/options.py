@@ -17,6 +17,7 @@ ENGINES = ("kathara", "direct")
 TUNNELS = ("auto", "gre", "bpf", "vxlan")
 PODS = ("gre", "routed")
 TRAFFIC = ("direct", "network")
+FAMILIES = ("ipv4", "dual", "ipv6")
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "engine": ENGINES,
     "tunnel": TUNNELS,
@@ -29,6 +30,10 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "control_plane_traffic": TRAFFIC,
     "internet_via": (),
     "internet_dns": (),
+    "ip_family": FAMILIES,
+    "pod_cidr6": (),
+    "service_cidr6": (),
+    "node_cidr6": (),
 }
 """What a mark may say beside its topology, and the values that it may have; () is free text."""
 FREE = {"internet_via": "the name of a router", "internet_dns": "IPv4 addresses as text"}
@@ -143,6 +148,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the name servers that they ask there, with commas between (the machine's own)",
     )
     group.addoption(
+        "--kinda-ip-family",
+        choices=FAMILIES,
+        help="the families of addresses that pods and services have: dual is both (ipv4)",
+    )
+    group.addoption(
         "--kinda-artifacts",
         metavar="DIR",
         help="where the evidence of failed tests goes (.kinda in the rootdir)",
@@ -193,6 +203,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("kinda_internet_via", "as --kinda-internet-via: a router's name", default="")
     parser.addini("kinda_internet_dns", "as --kinda-internet-dns: IPv4 addresses", default="")
+    parser.addini("kinda_ip_family", f"as --kinda-ip-family: {', '.join(FAMILIES)}", default="")
 
 
 def read(config: pytest.Config) -> Options:
@@ -202,7 +213,7 @@ def read(config: pytest.Config) -> Options:
     chosen: dict[str, Any] = {}
     for name in (
         *("engine", "tunnel", "pods", "pool", "control_plane_traffic"),
-        *("internet_via", "internet_dns"),
+        *("internet_via", "internet_dns", "ip_family"),
     ):
         accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")

@@ -24,10 +24,12 @@ from pytest_kinda.testbed.states import Condition, Object, conditions
 from pytest_kinda.testbed.waiting import wait_for_object
 
 _NAMESPACES = resource("namespace")
-# In either of kube-proxy's modes; a service without endpoints is in neither of the two.
+# In either of kube-proxy's modes; a service without endpoints is in neither of the two. What
+# follows the address keeps fd00::1 from being found in fd00::1:2.
 _KNOWS = (
-    "{ iptables-save -t nat; nft list map ip kube-proxy service-ips; } 2>/dev/null "
-    '| grep -qwF -e "$1"'
+    "{ iptables-save -t nat; ip6tables-save -t nat; nft list map ip kube-proxy service-ips; "
+    "nft list map ip6 kube-proxy service-ips; } 2>/dev/null "
+    '| grep -qwF -e "$1/32" -e "$1/128" -e "$1 ."'
 )
 
 
@@ -262,20 +264,28 @@ class Cluster:
         protocol: str = "TCP",
         selector: Mapping[str, str] | None = None,
         kind: str = "ClusterIP",
+        ip_family_policy: str = "PreferDualStack",
         namespace: str | None = None,
         timeout: float = 30.0,
     ) -> Object:
         """Make a service and wait until every node forwards to it; the service as JSON.
 
         Without ``selector`` it is for pods labelled ``app=NAME``, which ``run_pod`` and ``deploy``
-        label so. ``kind`` is ``ClusterIP``, ``NodePort`` or ``None`` (headless). Raises
-        ClusterError, WaitTimeoutError. Example::
+        label so. ``kind`` is ``ClusterIP``, ``NodePort`` or ``None`` (headless). In a dual-stack
+        cluster it has an address of each family unless ``ip_family_policy`` is ``SingleStack``.
+        Raises ClusterError, WaitTimeoutError. Example::
 
             kinda.cluster.expose("web", port=80, target_port=8080)["spec"]["clusterIP"]
         """
         space = namespace or self.namespace
         body = workloads.service(
-            name, port, target_port or port, protocol, selector or {"app": name}, kind
+            name,
+            port,
+            target_port or port,
+            protocol,
+            selector or {"app": name},
+            kind,
+            ip_family_policy,
         )
         made = self._create(resource("service"), space, body)
         self.wait_for_service(name, namespace=space, timeout=timeout)
@@ -300,9 +310,10 @@ class Cluster:
             timeout=timeout,
             show=lambda text: None,
         )
-        address = str(found["spec"].get("clusterIP", "None"))
-        if address != "None":
-            self._await_proxies(address, name, timeout)
+        first = str(found["spec"].get("clusterIP", "None"))
+        for address in found["spec"].get("clusterIPs") or (first,):
+            if address != "None":
+                self._await_proxies(str(address), name, timeout)
         return found
 
     def _await_proxies(self, address: str, name: str, timeout: float) -> None:

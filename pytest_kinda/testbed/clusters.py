@@ -11,7 +11,7 @@ from pytest_kinda.plan.values import Plan
 from pytest_kinda.testbed.inventory import Inventory
 from pytest_kinda.testbed.nodes import KubernetesNodeHandle, addresses_of
 from pytest_kinda.testbed.processes import Process
-from pytest_kinda.testbed.verification import service_connections, services_of
+from pytest_kinda.testbed.verification import dns_addresses, service_connections, services_of
 
 if TYPE_CHECKING:
     from pytest_kinda.build.progress import Progress
@@ -47,6 +47,30 @@ def make_cluster(
     return cluster
 
 
+def add_families(plan: Plan, cluster: Callable[[], Cluster]) -> None:
+    """Give the DNS service its IPv6 address beside the one that kubeadm gave it.
+
+    Nothing where the cluster has one family. Raises BuildError.
+    """
+    addresses = dns_addresses(plan)
+    if len(addresses) < 2:
+        return
+    spec = {
+        "ipFamilyPolicy": "PreferDualStack",
+        "ipFamilies": ["IPv4", "IPv6"],
+        "clusterIPs": addresses,
+    }
+    try:
+        cluster().api.request(
+            "PATCH",
+            "/api/v1/namespaces/kube-system/services/kube-dns",
+            body={"spec": spec},
+            content_type="application/merge-patch+json",
+        )
+    except KindaError as error:
+        raise BuildError("services", error.message, remedy=error.remedy) from error
+
+
 def await_services(
     plan: Plan, nodes: Sequence[KubernetesNodeHandle], progress: Progress | None
 ) -> None:
@@ -79,6 +103,8 @@ def _names(plan: Plan) -> dict[str, str]:
         found[one.name] = one.name
         if addresses := addresses_of(one):
             found[f"{one.name}.ip"] = addresses[0]
+        if one.endpoint6:
+            found[f"{one.name}.ip6"] = one.endpoint6
     return found
 
 

@@ -138,8 +138,16 @@ class KubernetesNodeHandle(NodeHandle):
 
     @property
     def pod_cidrs(self) -> tuple[str, ...]:
-        """The networks that its pods get their addresses from."""
+        """The networks that its pods get their addresses from, one for each family."""
         return self.planned.pod_cidrs
+
+    @property
+    def ip6(self) -> str:
+        """Its IPv6 InternalIP, which pods and nodes of the cluster reach by GRE.
+
+        Empty in a cluster of IPv4 only.
+        """
+        return self.planned.endpoint6
 
 
 def addresses_of(planned: NodePlan) -> tuple[str, ...]:

@@ -64,6 +64,20 @@ class PodHandle(CommandPlace):
         return self._known("status", "podIP")
 
     @property
+    def ips(self) -> tuple[str, ...]:
+        """Its addresses, one for each family of the cluster; none while it has none."""
+        for attempt in range(2):
+            read = self._seen if self._seen and not attempt else self.read()
+            if found := (read.get("status") or {}).get("podIPs"):
+                return tuple(str(one["ip"]) for one in found)
+        return ()
+
+    @property
+    def ip6(self) -> str:
+        """Its IPv6 address; empty where it has none."""
+        return next((one for one in self.ips if ":" in one), "")
+
+    @property
     def node(self) -> str:
         """The declared name of the node that it is on; empty while it is on none."""
         return self._known("spec", "nodeName")

@@ -92,39 +92,40 @@ def reachability(
 ) -> Reachability:
     """Ping from each source to each target that is another node.
 
-    A target is its endpoint; with ``every_address`` all its addresses must answer. ``wait`` in
-    seconds. A source whose container is gone reaches nobody.
+    A target is its endpoint, between nodes of a dual-stack cluster that of either family; with
+    ``every_address`` all its addresses must answer. ``wait`` in seconds. A source whose container
+    is gone reaches nobody.
     """
-    wanted = {
-        node.name: addresses_of(node.planned)[: None if every_address else 1] for node in targets
-    }
-    wanted = {name: addresses for name, addresses in wanted.items() if addresses}
+    planned = [node.planned for node in targets if addresses_of(node.planned)]
     sources = [node for node in sources if addresses_of(node.planned)]
 
-    def probe(node: NodeHandle) -> tuple[str, frozenset[str] | None]:
-        others = [
-            address
-            for name, addresses in wanted.items()
-            if name != node.name
-            for address in addresses
-        ]
+    def wanted(source: NodeHandle) -> dict[str, tuple[str, ...]]:
+        # nobody but nodes of the cluster has a way to the address inside GRE
+        return {
+            one.name: addresses_of(one)[: None if every_address else 1]
+            + ((one.endpoint6,) if one.endpoint6 and source.planned.endpoint6 else ())
+            for one in planned
+            if one.name != source.name
+        }
+
+    def probe(node: NodeHandle) -> frozenset[str] | None:
+        others = [address for addresses in wanted(node).values() for address in addresses]
         try:
-            return node.name, ping_all(node, others, wait=wait)
+            return ping_all(node, others, wait=wait)
         except (CommandError, HostError):  # the Engine refuses commands in one that does not run
-            return node.name, frozenset()
+            return frozenset()
 
     pairs: dict[tuple[str, str], bool] = {}
     skipped: list[str] = []
     if not sources:
         return Reachability(pairs)
     with ThreadPoolExecutor(min(16, len(sources)), thread_name_prefix="reach") as pool:
-        for source, answered in pool.map(probe, sources):
+        for source, answered in zip(sources, pool.map(probe, sources), strict=True):
             if answered is None:
-                skipped.append(source)
+                skipped.append(source.name)
                 continue
-            for name, addresses in wanted.items():
-                if name != source:
-                    pairs[source, name] = answered.issuperset(addresses)
+            for name, addresses in wanted(source).items():
+                pairs[source.name, name] = answered.issuperset(addresses)
     return Reachability(pairs, tuple(skipped))
 
 

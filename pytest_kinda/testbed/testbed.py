@@ -16,7 +16,7 @@ from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions
 from pytest_kinda.testbed.attachments import Applier, Capturer, NodeExecution
 from pytest_kinda.testbed.building import standing_of
 from pytest_kinda.testbed.capture import Capture
-from pytest_kinda.testbed.clusters import await_services, make_cluster
+from pytest_kinda.testbed.clusters import add_families, await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.devices import handle_class
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
@@ -93,6 +93,7 @@ class Testbed(Sending):
         super().__init__(standing, NetworkFaults(self._ledger, Applier(standing)), self._handle)
         if built:
             try:
+                add_families(self.plan, lambda: self.cluster)
                 await_services(self.plan, self.kubernetes_nodes, progress)
             except BaseException:
                 self.close()

@@ -23,7 +23,7 @@ class Verification:
     """What ``verify`` found. Truthy when all is as declared; its text is a table.
 
     ``services`` says of each (node, "address:port") whether a TCP connection was accepted;
-    ``fidelity`` is there when links were measured.
+    ``fidelity`` is there when links were measured, ``pods6`` has pairs where pods have IPv6.
     """
 
     nodes: Reachability
@@ -31,12 +31,14 @@ class Verification:
     services: Mapping[tuple[str, str], bool] = field(default_factory=dict)
     leaks: Leaks = field(default_factory=lambda: Leaks(()))
     fidelity: Fidelity | None = None
+    pods6: Reachability = field(default_factory=lambda: Reachability({}))
 
     @property
     def problems(self) -> tuple[str, ...]:
         """All that is not as declared, in words."""
         found = [f"{a} does not reach {b}" for a, b in self.nodes.missing]
         found += [f"pods of {a} do not reach pods of {b}" for a, b in self.pods.missing]
+        found += [f"pods of {a} do not reach pods of {b} by IPv6" for a, b in self.pods6.missing]
         found += [
             f"{node} has no TCP connection to the service at {address}"
             for (node, address), well in self.services.items()
@@ -55,6 +57,8 @@ class Verification:
         parts = ["nodes", str(self.nodes)]
         if self.pods.pairs:
             parts += ["", "pod networks", str(self.pods)]
+        if self.pods6.pairs:
+            parts += ["", "pod networks, IPv6", str(self.pods6)]
         if self.services:
             well = sum(self.services.values())
             parts += ["", f"TCP to ClusterIP services: {well} of {len(self.services)}"]
@@ -66,20 +70,22 @@ class Verification:
         return "\n".join(parts).rstrip()
 
 
-def pod_source(planned: NodePlan) -> str:
+def pod_source(planned: NodePlan, version: int = 4) -> str:
     """The address in a node's pod network that its tunnel device has; empty where it has none.
 
     The network's first address comes with the first pod only.
     """
     for cidr in planned.pod_cidrs:
-        if ":" not in cidr:
+        if (":" in cidr) == (version == 6):
             return tunnel_address(cidr)
     return ""
 
 
-def pod_reachability(nodes: Sequence[KubernetesNodeHandle], *, wait: float = 1.0) -> Reachability:
+def pod_reachability(
+    nodes: Sequence[KubernetesNodeHandle], *, wait: float = 1.0, version: int = 4
+) -> Reachability:
     """Ping from each node's address in its pod network to those of all others: through the GRE."""
-    sources = {node.name: pod_source(node.planned) for node in nodes}
+    sources = {node.name: pod_source(node.planned, version) for node in nodes}
     pairs: dict[tuple[str, str], bool] = {}
     skipped: list[str] = []
     able = [node for node in nodes if sources[node.name]]
@@ -115,7 +121,7 @@ def service_connections(
         return {}
     with ThreadPoolExecutor(min(8, len(jobs)), thread_name_prefix="services") as pool:
         return {
-            (node.name, f"{address}:{port}"): well
+            (node.name, f"[{address}]:{port}" if ":" in address else f"{address}:{port}"): well
             for (node, address, port), well in zip(jobs, pool.map(probe, jobs), strict=True)
         }
 
@@ -124,8 +130,17 @@ def services_of(plan: Plan) -> list[tuple[str, int]]:
     """The services that every cluster has: the API server's and DNS (over TCP)."""
     if plan.cluster is None or plan.cluster.cni == "none":
         return []
-    first = ipaddress.ip_network(plan.cluster.service_cidr.partition(",")[0])[1]
-    return [(str(first), 443), (plan.cluster.dns, 53)]
+    first = ipaddress.ip_network(plan.cluster.service_cidr)[1]
+    return [(str(first), 443), *((one, 53) for one in dns_addresses(plan))]
+
+
+def dns_addresses(plan: Plan) -> list[str]:
+    """The addresses of the DNS service, IPv4 first; none without a cluster or its DNS."""
+    if plan.cluster is None or plan.cluster.cni == "none":
+        return []
+    if not plan.cluster.service_cidr6:
+        return [plan.cluster.dns]
+    return [plan.cluster.dns, str(ipaddress.ip_network(plan.cluster.service_cidr6)[10])]
 
 
 def _repeated(tries: int, probe: Callable[[], Reachability]) -> Reachability:
@@ -145,11 +160,16 @@ def verify(plan: Plan, nodes: Sequence[NodeHandle], *, wait: float = 1.0) -> Ver
     kubernetes = [node for node in nodes if isinstance(node, KubernetesNodeHandle)]
     tunnel = plan.tunnel is not None and plan.tunnel.driver != "none"
     tries = tries_of(plan)
+
+    def pods(version: int) -> Reachability:
+        if not tunnel:
+            return Reachability({})
+        return _repeated(tries, lambda: pod_reachability(kubernetes, wait=wait, version=version))
+
     return Verification(
         _repeated(tries, lambda: reachability(nodes, nodes, wait=wait)),
-        _repeated(tries, lambda: pod_reachability(kubernetes, wait=wait))
-        if tunnel
-        else Reachability({}),
+        pods(4),
         service_connections(kubernetes, services_of(plan)),
         read_leaks(kubernetes, outside=plan.uplink is not None),
+        pods6=pods(6),
     )

@@ -155,10 +155,11 @@ def service(
     protocol: str,
     selector: Mapping[str, str],
     kind: str,
+    policy: str = "PreferDualStack",
 ) -> Body:
-    """A service; ``kind`` ``None`` is a headless one."""
+    """A service; ``kind`` ``None`` is a headless one, ``policy`` its ``ipFamilyPolicy``."""
     entry = {"port": port, "targetPort": target_port, "protocol": protocol.upper()}
-    spec: Body = {"selector": dict(selector), "ports": [entry]}
+    spec: Body = {"selector": dict(selector), "ports": [entry], "ipFamilyPolicy": policy}
     if kind == "None":
         spec["clusterIP"] = "None"
     else:

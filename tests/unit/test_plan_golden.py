@@ -31,6 +31,7 @@ FACTS = HostFacts(restricted=True, networks={"docker bridge": "172.17.0.0/16"})
 CASES = [
     ("triangle", triangle, PlanOptions()),
     ("three-controls", three_controls, PlanOptions()),
+    ("triangle-dual", triangle, PlanOptions(ip_family="dual")),
     ("mixed", mixed, PlanOptions()),
     ("mixed-direct", mixed, PlanOptions(engine="direct", tunnel="vxlan", node_ip="docker")),
     ("way-out", way_out, PlanOptions(internet_via="r1", internet_dns="192.0.2.53")),

@@ -45,10 +45,15 @@ def test_system_pods(pods: list[Any], expected: str) -> None:
 def test_a_node_answers_on_its_endpoint_and_its_gre_device() -> None:
     nodes = (
         NodePlan(
-            "c1", "c", "control-plane", "c1", endpoint="10.9.0.1", pod_cidrs=("10.244.0.0/24",)
+            "c1",
+            "c",
+            "control-plane",
+            "c1",
+            endpoint="10.9.0.1",
+            pod_cidrs=("10.244.0.0/24", "fd00:10:244::/64"),
         ),
         NodePlan("w1", "w", "worker", "w1"),
         NodePlan("r1", "r", "device", "r1", endpoint="10.9.0.2"),
     )
     plan = Plan("t", "s", PlanOptions(), nodes, (), (), tunnel=TunnelPlan("gre", 1476))
-    assert ping_targets(plan) == {"c1": ["10.9.0.1", "10.244.0.254"]}
+    assert ping_targets(plan) == {"c1": ["10.9.0.1", "10.244.0.254", "fd00:10:244::fffe"]}
