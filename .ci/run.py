@@ -1,8 +1,8 @@
 """Run every part of the checks, watch the clock, and say at the end what was seen.
 
 The parts in order: the virtual environment, lint, ``make test`` and ``make demo`` (the README's
-commands), then one part for each file that holds tests marked ``slow``, then tox's oldest pytest
-and wheel. Each part's output goes to a log of its own, whose end is printed when the part fails.
+commands), tox's oldest pytest and wheel, then one part for each file that holds tests marked
+``slow``. Each part's output goes to a log of its own, whose end is printed when the part fails.
 No slow part starts after minute 65; what still runs at minute 85 is interrupted. Whatever was left
 out is printed.
 
@@ -308,10 +308,10 @@ def main() -> int:
         # -k: a flake among the unit tests does not keep the integration tests from running.
         run.do("make test", "make", "-k", "test")
         run.do("make demo", "make", "demo")
-        for name in slow_files():
-            run.do(name, PYTHON, "-m", "pytest", "-m", "slow", name, slow=True)
         for name in ("unit-oldest", "build"):
             run.do(f"tox {name}", PYTHON, "-m", "tox", "run", "-e", name, slow=True)
+        for name in slow_files():
+            run.do(name, PYTHON, "-m", "pytest", "-m", "slow", name, slow=True)
     return 0 if summary(run) else 1
 
 

@@ -20,7 +20,7 @@ from pytest_kinda.cli.commands import kinda
 from pytest_kinda.errors import KindaError
 from pytest_kinda.plan import PlanOptions
 from tests.support.builds import await_true
-from tests.support.machine import await_same, snapshot
+from tests.support.machine import AFTER_A_KILL, await_same, snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
             assert len(containers_of(label)) == len(TOPOLOGY.kubernetes_nodes) + 1
             yield made
         assert containers_of(label) == []
-        await_same(before, home, 20)
+        await_same(before, home, AFTER_A_KILL)
 
 
 def system_pods(testbed: Testbed, component: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pytest_kinda.errors import CommandError
 from pytest_kinda.plan import PlanOptions
 from pytest_kinda.plan.naming import uplink_bridge
 from tests.support.builds import await_true
-from tests.support.machine import await_same, snapshot
+from tests.support.machine import AFTER_A_KILL, await_same, snapshot
 from tests.support.outside import ADDRESS, PAGE, REGISTRY_PORT, Outside, outside
 
 pytestmark = [
@@ -77,7 +77,7 @@ def standing(topology: Topology, home: Path, engine: str) -> Iterator[Testbed]:
         finally:
             testbed.close()
         assert rules_and_links(bridge) == []
-        await_same(before, home, 20)
+        await_same(before, home, AFTER_A_KILL)
 
 
 @pytest.fixture(scope="module")

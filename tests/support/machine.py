@@ -15,6 +15,11 @@ from pathlib import Path
 
 Snapshot = Mapping[str, frozenset[str]]
 
+AFTER_A_KILL = 150.0
+"""Seconds until the kernel has let go of the network namespace of a node that was killed or started
+again: connections that its processes had to peers that answer no more keep it, and the programs on
+its interfaces, for their retransmissions (tcp_orphan_retries: 8, about 102 s)."""
+
 _COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
 # Docker's own bridge gets its carrier and its link-local address with the first container.
 _BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
@@ -57,18 +62,12 @@ def _rules(*argv: str) -> frozenset[str]:
 
 
 def _bpf_programs() -> frozenset[str]:
-    """The loaded programs by id and name, without those that systemd gives a node's services.
-
-    The kernel keeps such a one until the last socket of its service is gone, which takes a minute
-    where the other end was killed.
-    """
+    """The loaded programs by id and name."""
     found = []
     previous = 0
     while (known := _bpf(_GET_NEXT_ID, struct.pack("II", previous, 0))) is not None:
         (previous,) = struct.unpack_from("I", known, 4)
-        name = _name_of_program(previous)
-        if not name.startswith("sd_"):
-            found.append(f"program {previous} {name}")
+        found.append(f"program {previous} {_name_of_program(previous)}")
     return frozenset(found)
 
 
