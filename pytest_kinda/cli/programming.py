@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pytest_kinda.cli.output import json_option, print_json
 from pytest_kinda.errors import KindaError
+
+if TYPE_CHECKING:
+    from pytest_kinda.p4.program import Program
 
 _LIMIT = 511
 
@@ -24,11 +28,7 @@ def p4() -> None:
 @json_option
 def compile_(program: Path, output: Path | None, as_json: bool) -> None:
     """Translate and compile PROGRAM; says what it cannot, by construct and line."""
-    from pytest_kinda.p4 import compile_program, read_program, translate
-    from pytest_kinda.setup import folders
-
-    found = read_program(program)
-    made = compile_program(translate(found), folders.cache("p4"))
+    found, made = _compiled(program)
     if output is not None:
         output.write_bytes(made.read_bytes())
         output.chmod(0o755)
@@ -67,14 +67,12 @@ def run(
     program: Path, inputs: Sequence[str], commands: Path | None, output: Path, as_json: bool
 ) -> None:
     """Run PROGRAM on packets from files, in the order of their times over all ports."""
-    from pytest_kinda.p4 import FileSwitch, compile_program, read_program, translate
+    from pytest_kinda.p4 import FileSwitch
     from pytest_kinda.p4.commands import run_commands
     from pytest_kinda.p4.pcapfiles import merged, write_by_port
-    from pytest_kinda.setup import folders
 
     sources = dict(_source(one) for one in inputs)
-    found = read_program(program)
-    made = compile_program(translate(found), folders.cache("p4"))
+    found, made = _compiled(program)
     with FileSwitch(found, made) as switch:
         if commands is not None:
             run_commands(commands.read_text(), switch.control, name=commands.name)
@@ -87,6 +85,15 @@ def run(
     for path, count in files:
         click.echo(f"{path}: {count} packets")
     click.echo(f"{statistics.received} in, {statistics.sent} out")
+
+
+def _compiled(path: Path) -> tuple[Program, Path]:
+    """What a file holds, and where it is compiled."""
+    from pytest_kinda.p4 import compile_program, read_program, translate
+    from pytest_kinda.setup import folders
+
+    program = read_program(path)
+    return program, compile_program(translate(program), folders.cache("p4"))
 
 
 def _source(text: str) -> tuple[int, Path]:

@@ -31,6 +31,7 @@ from pytest_kinda.operations import (
     SetSysctl,
     WriteFile,
 )
+from pytest_kinda.plan import routing
 from pytest_kinda.plan.layout import Layout
 from pytest_kinda.plan.naming import mac, port_name, uplink_bridge
 from pytest_kinda.plan.values import HostFacts, NodePlan, Plan, PlanOptions, RoutePlan, UplinkPlan
@@ -41,7 +42,7 @@ from pytest_kinda.topology import (
     routes_are_the_authors,
 )
 
-DEFAULT = "0.0.0.0/0"
+DEFAULT = routing.DEFAULT[4]
 UPLINK = "kuplink"
 """The device's interface to the outside."""
 

@@ -17,6 +17,7 @@ from pytest_kinda.operations import (
     WriteFile,
 )
 from pytest_kinda.plan import families
+from pytest_kinda.plan.routing import DEFAULT
 from pytest_kinda.plan.values import HostFacts, NodePlan, Plan, PlanOptions, TunnelPlan
 
 CONFLIST = "/etc/cni/net.d/10-kinda.conflist"
@@ -154,4 +155,4 @@ def _own(node: NodePlan) -> tuple[str, ...]:
 
 
 def _defaults(pod_cidrs: Iterable[str]) -> list[str]:
-    return ["::/0" if ":" in one else "0.0.0.0/0" for one in pod_cidrs]
+    return [DEFAULT[ipaddress.ip_network(one).version] for one in pod_cidrs]

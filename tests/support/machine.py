@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import shutil
-import struct
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from pytest_kinda.host.bpf import loaded_programs
 
 Snapshot = Mapping[str, frozenset[str]]
 
@@ -23,11 +23,6 @@ its interfaces, for their retransmissions (tcp_orphan_retries: 8, about 102 s)."
 _COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
 # Docker's own bridge gets its carrier and its link-local address with the first container.
 _BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
-_BPF = (
-    321  # the number of bpf(2) on x86-64, its commands, and where a program's information names it
-)
-_GET_NEXT_ID, _GET_FD_BY_ID, _GET_INFO_BY_FD = 11, 13, 15
-_NAME_AT = 64
 
 
 def _lines(*argv: str) -> frozenset[str]:
@@ -62,35 +57,7 @@ def _rules(*argv: str) -> frozenset[str]:
 
 
 def _bpf_programs() -> frozenset[str]:
-    """The loaded programs by id and name."""
-    found = []
-    previous = 0
-    while (known := _bpf(_GET_NEXT_ID, struct.pack("II", previous, 0))) is not None:
-        (previous,) = struct.unpack_from("I", known, 4)
-        found.append(f"program {previous} {_name_of_program(previous)}")
-    return frozenset(found)
-
-
-def _name_of_program(number: int) -> str:
-    """What its loader called it; nothing if it has gone in the meantime."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    asked = ctypes.create_string_buffer(struct.pack("I", number), 128)
-    descriptor = libc.syscall(_BPF, _GET_FD_BY_ID, asked, 128)
-    if descriptor < 0:
-        return ""
-    about = ctypes.create_string_buffer(128)
-    try:
-        _bpf(_GET_INFO_BY_FD, struct.pack("IIQ", descriptor, 128, ctypes.addressof(about)))
-    finally:
-        os.close(descriptor)
-    return about.raw[_NAME_AT : _NAME_AT + 16].rstrip(b"\0").decode()
-
-
-def _bpf(command: int, attribute: bytes) -> bytes | None:
-    """bpf(2); what the kernel left in the attribute, or None if it refused."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    given = ctypes.create_string_buffer(attribute, 128)
-    return given.raw if libc.syscall(_BPF, command, given, 128) == 0 else None
+    return frozenset(f"program {number} {name}" for number, name in loaded_programs().items())
 
 
 def processes(state_home: Path) -> frozenset[str]:
