@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pytest_kinda.errors import NotCoveredError
 from pytest_kinda.p4.arithmetic import Arithmetic
 from pytest_kinda.p4.layout import Layout
+from pytest_kinda.p4.objects import UnionRef, UnionStackRef
 from pytest_kinda.p4.program import (
     Action,
     Call,
@@ -44,6 +45,8 @@ _COUNTS = {
     "assign_VL": 2,
     "assign_header": 2,
     "assign_header_stack": 2,
+    "assign_union": 2,
+    "assign_union_stack": 2,
     "add_header": 1,
     "remove_header": 1,
     "push": 2,
@@ -54,6 +57,7 @@ _COUNTS = {
     "resubmit": 1,
     "recirculate": 1,
     "truncate": 1,
+    "generate_digest": 2,
     "assert": 1,
     "assume": 1,
     "_jump": 1,
@@ -172,7 +176,31 @@ static void action_{action.id}(struct packet *p, const u128 *A)
         (target, kind), (source, other) = self._header(call, 0), self._header(call, 1)
         if kind != other:
             raise NotCoveredError("an assignment between headers of two types", call.where)
-        return f"if ({source}->valid) *{target} = *{source}; else {target}->valid = 0;"
+        others = self._made_valid(call, 0)
+        return (
+            f"if ({source}->valid) {{ *{target} = *{source};{others} }} else {target}->valid = 0;"
+        )
+
+    def _made_valid(self, call: Call, index: int) -> str:
+        one = call.arguments[index]
+        return self.layout.unions.made_valid(one.header) if isinstance(one, HeaderRef) else ""
+
+    def _p_assign_union(self, call: Call) -> str:
+        target, source = call.arguments
+        if not isinstance(target, UnionRef) or not isinstance(source, UnionRef):
+            raise NotCoveredError(f"{call.name} of this", call.where)
+        if self.layout.unions.equal(target.union, source.union) is None:
+            raise NotCoveredError("an assignment between header unions of two types", call.where)
+        return self.layout.unions.assigned(target.union, source.union)
+
+    def _p_assign_union_stack(self, call: Call) -> str:
+        target, source = call.arguments
+        made = None
+        if isinstance(target, UnionStackRef) and isinstance(source, UnionStackRef):
+            made = self.layout.unions.stack_assigned(target.stack, source.stack)
+        if made is None:
+            raise NotCoveredError(f"{call.name} of this", call.where)
+        return made
 
     def _p_assign_header_stack(self, call: Call) -> str:
         target, source = self._stack(call, 0), self._stack(call, 1)
@@ -193,7 +221,8 @@ static void action_{action.id}(struct packet *p, const u128 *A)
         header, kind = self._wire_header(call)
         return (
             f"if (!{header}->valid) {{ memset({header}, 0, sizeof *{header}); "
-            f"{header}->valid = 1; p->length += (uint32_t){kind}_bytes({header}); }}"
+            f"{header}->valid = 1;{self._made_valid(call, 0)} "
+            f"p->length += (uint32_t){kind}_bytes({header}); }}"
         )
 
     def _p_remove_header(self, call: Call) -> str:
@@ -212,10 +241,16 @@ static void action_{action.id}(struct packet *p, const u128 *A)
         return self._header(call, 0)
 
     def _p_push(self, call: Call) -> str:
-        return f"{self.layout.stack(self._stack(call, 0))}_push(P, {self._index(call, 1)});"
+        return f"{self._any_stack(call)}_push(P, {self._index(call, 1)});"
 
     def _p_pop(self, call: Call) -> str:
-        return f"{self.layout.stack(self._stack(call, 0))}_pop(P, {self._index(call, 1)});"
+        return f"{self._any_stack(call)}_pop(P, {self._index(call, 1)});"
+
+    def _any_stack(self, call: Call) -> str:
+        one = call.arguments[0]
+        if isinstance(one, UnionStackRef):
+            return self.layout.unions.name(one.stack)
+        return self.layout.stack(self._stack(call, 0))
 
     # ---- control ----
 
@@ -301,11 +336,16 @@ static void action_{action.id}(struct packet *p, const u128 *A)
         )
 
     def _p_execute_meter(self, call: Call) -> str:
-        # no rate can be set yet: every packet is green, as in BMv2 without rates
-        size = self.program.meters[self._named(call, 0, "meter")].size
-        target = self._value(call.arguments[2], call)
-        stored = self.arithmetic.store(target, Constant(0), call.where)
-        return f"if ({self._index(call, 1)} < {size}) {stored}"
+        number = self._named(call, 0, "meter")
+        target, field = self.arithmetic.place(self._value(call.arguments[2], call))
+        color = f"meter_color(&meters[{number}].values[i], meters[{number}].counts_bytes, p)"
+        return (
+            f"{{ const u128 i = {self._index(call, 1)}; if (i < meters[{number}].size) "
+            f"{target} = (__typeof__({target}))({color} & {_mask(field.width)}); }}"
+        )
+
+    def _p_generate_digest(self, call: Call) -> str:
+        return f"p->digest = (uint32_t)({self._number(call, 1, 16)});"
 
     def _p_modify_field_with_hash_based_offset(self, call: Call) -> str:
         number = self._named(call, 2, "calculation")

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_kinda.errors import NotCoveredError
-from pytest_kinda.p4.layout import WIDEST, Layout, is_bytes, storage
+from pytest_kinda.p4.layout import WIDEST, Layout, is_bytes, storage, variable_equal
+from pytest_kinda.p4.objects import UnionRef, UnionStackRef
 from pytest_kinda.p4.program import (
     Cells,
     Constant,
@@ -41,7 +42,7 @@ _TYPES = (
 )
 _RING = {"+": "+", "-": "-", "*": "*", "&": "&", "|": "|", "^": "^"}
 _COMPARED = frozenset({"==", "!=", "<", "<=", ">", ">="})
-_TRUTHS = _COMPARED | {"and", "or", "not", "valid", "d2b"}
+_TRUTHS = _COMPARED | {"and", "or", "not", "valid", "valid_union", "d2b"}
 
 
 @dataclass(frozen=True)
@@ -253,12 +254,16 @@ class Arithmetic:
         if name == "b2d":
             return Value(f"({self.truth(one.operands[0])} ? 1 : 0)", 0, 1)
         if name in ("last_stack_index", "size_stack"):
-            stack = one.operands[0]
-            if not isinstance(stack, StackRef):
+            stack, unions = one.operands[0], self.layout.unions
+            if isinstance(stack, StackRef):
+                c_name, depth = self.layout.stack(stack.stack), self.layout.depth(stack.stack)
+            elif isinstance(stack, UnionStackRef):
+                c_name, depth = unions.name(stack.stack), unions.depth(stack.stack)
+            else:
                 raise self.refuse(f"{name} of this")
-            count = f"(uint64_t)P->{self.layout.stack(stack.stack)}_next"
+            count = f"(uint64_t)P->{c_name}_next"
             if name == "size_stack":
-                return Value(f"({count})", 0, self.layout.depth(stack.stack))
+                return Value(f"({count})", 0, depth)
             return Value(f"({count} - 1)", 0, 2**64 - 1)
         if name == "~":
             inner = self.exact(one.operands[0])
@@ -422,6 +427,8 @@ class Arithmetic:
             if isinstance(operands[0], HeaderRef):
                 return f"({self.layout.valid(operands[0].header)})"
             return f"({self.header(operands[0])[0]}->valid)"
+        if name == "valid_union" and isinstance(operands[0], UnionRef):
+            return self.layout.unions.valid(operands[0].union)
         if name == "d2b":
             return f"({self.exact(operands[0]).code} != 0)"
         if name == "?":
@@ -441,6 +448,11 @@ class Arithmetic:
                 raise self.refuse("a comparison of these headers")
             sign = "" if one.name == "==" else "!"
             return f"({sign}{kind}_equal({first}, {second}))"
+        if isinstance(left, UnionRef) and isinstance(right, UnionRef):
+            equal = self.layout.unions.equal(left.union, right.union)
+            if equal is None or one.name not in ("==", "!="):
+                raise self.refuse("a comparison of these header unions")
+            return equal if one.name == "==" else f"(!{equal})"
         wide = self._wide_comparison(one)
         if wide:
             return wide
@@ -456,8 +468,14 @@ class Arithmetic:
         if not self.is_place(left):
             return None
         place, field = self.place(left)
-        if not is_bytes(field) or field.variable or one.name not in ("==", "!="):
+        if not is_bytes(field) or one.name not in ("==", "!="):
             return None
+        if field.variable:
+            if not self.is_place(right):
+                return None
+            other_place, other = self.place(right)
+            sign = "" if one.name == "==" else "!"
+            return f"({sign}{variable_equal(place, other_place)})" if other.variable else None
         size = field.width // 8
         if isinstance(right, Constant) and 0 <= right.value < 1 << field.width:
             listed = ", ".join(str(byte) for byte in right.value.to_bytes(size, "big"))

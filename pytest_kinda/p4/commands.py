@@ -1,8 +1,9 @@
 """BMv2's runtime command files (what ``simple_switch_CLI`` reads), carried out as they are.
 
-Covered: ``table_add``, ``table_set_default``, ``table_clear``, ``table_reset_default``,
-``register_write``, ``register_reset``, ``counter_reset``, ``mirroring_add``, ``mirroring_add_mc``,
-``mc_mgrp_create``, ``mc_node_create``, ``mc_node_associate``; empty lines and ``#`` comments.
+Covered: ``table_add``, ``table_modify``, ``table_delete``, ``table_set_default``, ``table_clear``,
+``table_reset_default``, ``table_set_timeout``, ``register_write``, ``register_reset``,
+``counter_reset``, ``mirroring_add``, ``mirroring_add_mc``, ``mc_mgrp_create``, ``mc_node_create``,
+``mc_node_associate``, those of ``commands_objects``; empty lines and ``#`` comments.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_kinda.errors import P4ControlError
+from pytest_kinda.p4.commands_objects import OBJECT_COMMANDS
+from pytest_kinda.p4.commands_words import matched, parameters, wanted
 from pytest_kinda.p4.control import Control
-from pytest_kinda.p4.program import Key
-from pytest_kinda.p4.values import Match
 
 
 @dataclass
@@ -51,7 +52,11 @@ def run_commands(text: str, control: Control, *, name: str = "commands") -> None
 
 def _run(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
     known: dict[str, Callable[[Sequence[str], Control, _Multicast], None]] = {
+        **{name: _without_multicast(command) for name, command in OBJECT_COMMANDS.items()},
         "table_add": _table_add,
+        "table_modify": _table_modify,
+        "table_delete": _table_delete,
+        "table_set_timeout": _table_set_timeout,
         "table_set_default": _table_set_default,
         "table_clear": _table_clear,
         "table_reset_default": _table_reset_default,
@@ -71,24 +76,18 @@ def _run(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
     known[words[0]](words[1:], control, multicast)
 
 
-def _wanted(words: Sequence[str], form: str, least: int, most: int | None = None) -> None:
-    if len(words) < least or (most is not None and len(words) > most):
-        raise P4ControlError(f"expected {form}")
+def _without_multicast(
+    command: Callable[[Sequence[str], Control], None],
+) -> Callable[[Sequence[str], Control, _Multicast], None]:
+    return lambda words, control, _: command(words, control)
 
 
 def _table_add(words: Sequence[str], control: Control, _: _Multicast) -> None:
     form = "table_add TABLE ACTION MATCH... => PARAMETER... [PRIORITY]"
-    _wanted(words, form, 3)
+    wanted(words, form, 3)
     table = control.table(words[0])
     action, _number = control.action(table.table, words[1])
-    rest = list(words[2:])
-    if "=>" not in rest:
-        raise P4ControlError(f"no =>; expected {form}")
-    matches, values = rest[: rest.index("=>")], rest[rest.index("=>") + 1 :]
-    keys = table.table.keys
-    if len(matches) != len(keys):
-        listed = ", ".join(f"{key.name} ({key.match})" for key in keys)
-        raise P4ControlError(f"{len(matches)} match values; the table has {listed}")
+    match, values = matched(table.table, words[2:], form)
     priority = None
     if table.table.match in ("ternary", "range"):
         if len(values) != len(action.parameters) + 1:
@@ -97,94 +96,86 @@ def _table_add(words: Sequence[str], control: Control, _: _Multicast) -> None:
                 "and a priority"
             )
         priority = int(values.pop(), 0)
-    params = _parameters(values, [one.name for one in action.parameters], action.name)
-    match = {key.name: _match(key, word) for key, word in zip(keys, matches, strict=True)}
-    table.add(match, action.name, params, priority)
+    table.add(match, action.name, parameters(values, action), priority)
 
 
-def _match(key: Key, word: str) -> Match:
-    if key.match == "range":
-        first, arrow, last = word.partition("->")
-        if not arrow:
-            raise P4ControlError(f"{key.name}: found {word!r}; expected FIRST->LAST")
-        return first, last
-    if key.match == "ternary":
-        value, sign, mask = word.partition("&&&")
-        if not sign:
-            raise P4ControlError(f"{key.name}: found {word!r}; expected VALUE&&&MASK")
-        return value, mask
-    if key.match == "lpm" and "/" not in word:
-        raise P4ControlError(f"{key.name}: found {word!r}; expected VALUE/LENGTH")
-    return word
+def _table_modify(words: Sequence[str], control: Control, _: _Multicast) -> None:
+    wanted(words, "table_modify TABLE ACTION HANDLE [PARAMETER...]", 3)
+    table = control.table(words[0])
+    action, _number = control.action(table.table, words[1])
+    values = [word for word in words[3:] if word != "=>"]
+    table.modify(int(words[2], 0), action.name, parameters(values, action))
 
 
-def _parameters(words: Sequence[str], names: Sequence[str], action: str) -> dict[str, str]:
-    if len(words) != len(names):
-        listed = ", ".join(names) or "none"
-        raise P4ControlError(f"{len(words)} parameters; {action} has {listed}")
-    return dict(zip(names, words, strict=True))
+def _table_delete(words: Sequence[str], control: Control, _: _Multicast) -> None:
+    wanted(words, "table_delete TABLE HANDLE", 2, 2)
+    control.table(words[0]).delete(int(words[1], 0))
+
+
+def _table_set_timeout(words: Sequence[str], control: Control, _: _Multicast) -> None:
+    wanted(words, "table_set_timeout TABLE HANDLE MILLISECONDS", 3, 3)
+    control.table(words[0]).set_timeout(int(words[1], 0), int(words[2], 0))
 
 
 def _table_set_default(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "table_set_default TABLE ACTION [PARAMETER...]", 2)
+    wanted(words, "table_set_default TABLE ACTION [PARAMETER...]", 2)
     table = control.table(words[0])
     action, _number = control.action(table.table, words[1])
     values = [word for word in words[2:] if word != "=>"]
-    names = [one.name for one in action.parameters]
-    table.default(action.name, _parameters(values, names, action.name))
+    table.default(action.name, parameters(values, action))
 
 
 def _table_clear(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "table_clear TABLE", 1, 1)
+    wanted(words, "table_clear TABLE", 1, 1)
     control.table(words[0]).clear()
 
 
 def _table_reset_default(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "table_reset_default TABLE", 1, 1)
+    wanted(words, "table_reset_default TABLE", 1, 1)
     control.table(words[0]).default_reset()
 
 
 def _register_write(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "register_write REGISTER INDEX VALUE", 3, 3)
+    wanted(words, "register_write REGISTER INDEX VALUE", 3, 3)
     control.register(words[0]).write(int(words[1], 0), words[2])
 
 
 def _register_reset(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "register_reset REGISTER", 1, 1)
+    wanted(words, "register_reset REGISTER", 1, 1)
     register = control.register(words[0])
     register.write(0, 0, count=register.cells.size)
 
 
 def _counter_reset(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "counter_reset COUNTER", 1, 1)
+    wanted(words, "counter_reset COUNTER", 1, 1)
     control.counter(words[0]).reset()
 
 
 def _mirroring_add(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "mirroring_add SESSION PORT", 2, 2)
+    wanted(words, "mirroring_add SESSION PORT", 2, 2)
     control.mirror(int(words[0], 0), port=int(words[1], 0))
 
 
 def _mirroring_add_mc(words: Sequence[str], control: Control, _: _Multicast) -> None:
-    _wanted(words, "mirroring_add_mc SESSION GROUP", 2, 2)
+    wanted(words, "mirroring_add_mc SESSION GROUP", 2, 2)
     control.mirror(int(words[0], 0), group=int(words[1], 0))
 
 
 def _mgrp_create(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
-    _wanted(words, "mc_mgrp_create GROUP", 1, 1)
+    wanted(words, "mc_mgrp_create GROUP", 1, 1)
     group = int(words[0], 0)
     multicast.groups[group] = []
     control.multicast(group, ())
 
 
 def _node_create(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
-    _wanted(words, "mc_node_create REPLICA PORT...", 1)
+    wanted(words, "mc_node_create REPLICA PORT...", 1)
     ports = tuple(sorted({int(word, 0) for word in words[1:]}))
     multicast.nodes.append((int(words[0], 0), ports))
 
 
 def _node_associate(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
-    _wanted(words, "mc_node_associate GROUP NODE", 2, 2)
+    wanted(words, "mc_node_associate GROUP NODE", 2, 2)
     group, node = int(words[0], 0), int(words[1], 0)
     if group not in multicast.groups:
         raise P4ControlError(f"no multicast group {group}: mc_mgrp_create comes before")

@@ -6,15 +6,49 @@ Names are those of the program; the last part is enough where it is unique (``ip
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from pytest_kinda.errors import P4ControlError
+from pytest_kinda.p4.control_objects import (
+    DigestControl,
+    MeterControl,
+    ProfileControl,
+    ValueSetControl,
+)
+from pytest_kinda.p4.control_values import (
+    Choice,
+    Count,
+    Dump,
+    Group,
+    Member,
+    NewEntry,
+    Rate,
+    Statistics,
+    TableEntry,
+    find,
+)
+from pytest_kinda.p4.objects import Profile
 from pytest_kinda.p4.packing import packed
-from pytest_kinda.p4.program import Action, Cells, MatchValue, Program, Table
+from pytest_kinda.p4.program import Action, Cells, Program, Table
 from pytest_kinda.p4.values import Match, Natural, match_value, number, unpacked
+
+__all__ = [
+    "Channel",
+    "Choice",
+    "Control",
+    "Count",
+    "CounterControl",
+    "Dump",
+    "Group",
+    "Member",
+    "NewEntry",
+    "Rate",
+    "RegisterControl",
+    "Statistics",
+    "TableControl",
+    "TableEntry",
+]
 
 
 class Channel(Protocol):
@@ -22,80 +56,6 @@ class Channel(Protocol):
 
     def ask(self, lines: Sequence[str]) -> list[list[str]]:
         """The lines of each command's answer, the last of which begins with ok or error."""
-
-
-@dataclass(frozen=True)
-class TableEntry:
-    """An entry as it stands in a switch; ``match`` by key name, ``params`` by parameter name."""
-
-    handle: int
-    match: Mapping[str, MatchValue]
-    action: str
-    params: Mapping[str, int]
-    priority: int
-    packets: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Dump:
-    """What a table holds; ``default`` is None where it has no default action."""
-
-    entries: tuple[TableEntry, ...]
-    default: tuple[str, Mapping[str, int]] | None
-
-
-@dataclass(frozen=True)
-class NewEntry:
-    """An entry to add: what ``TableControl.add`` takes."""
-
-    match: Mapping[str, Match]
-    action: str
-    params: Mapping[str, Natural] = field(default_factory=dict)
-    priority: int | None = None
-
-
-@dataclass(frozen=True)
-class Count:
-    """A counter's value."""
-
-    packets: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Packets since the start or the last reset, those that were not sent by reason."""
-
-    received: int
-    sent: int
-    dropped_by_program: int
-    too_long: int
-    too_many_passes: int
-    failed_assertion: int
-    priority_without_queue: int
-    queue_full: int
-    no_such_port: int
-    send_failed: int
-
-
-Item = TypeVar("Item")
-
-
-def _find(items: Iterable[tuple[str, Item]], name: str, what: str) -> Item:
-    listed = list(items)
-    exact = [item for full, item in listed if full == name]
-    found = exact or [item for full, item in listed if full.rsplit(".", 1)[-1] == name]
-    if len(found) == 1:
-        return found[0]
-    names = [full for full, _ in listed]
-    if found:
-        same = [full for full in names if full.rsplit(".", 1)[-1] == name]
-        raise P4ControlError(f"{what} {name!r} is ambiguous: {', '.join(same)}")
-    last = {full.rsplit(".", 1)[-1]: full for full in names}
-    near = [last[one] for one in difflib.get_close_matches(name.rsplit(".", 1)[-1], last)]
-    rest = [full for full in names if full not in near]
-    raise P4ControlError(f"no {what} {name!r}; the program has {', '.join(near + rest) or 'none'}")
 
 
 class Control:
@@ -128,29 +88,74 @@ class Control:
 
     def table(self, name: str) -> TableControl:
         """A table by its name."""
-        found = _find(((one.name, one) for one in self.program.tables), name, "table")
+        found = find(((one.name, one) for one in self.program.tables), name, "table")
         return TableControl(self, found, self.program.tables.index(found))
 
-    def action(self, table: Table, name: str) -> tuple[Action, int]:
-        """An action of a table, and its number in the protocol."""
-        allowed = [self.program.actions_by_id[one] for one in table.actions]
-        found = _find(((one.name, one) for one in allowed), name, f"action of {table.name}")
+    def action(self, table: Table | Profile, name: str) -> tuple[Action, int]:
+        """An action of a table or action profile, and its number in the protocol."""
+        # tables that share a profile have each their copy of an action, with the same name
+        actions = (self.program.actions_by_id[one] for one in table.actions)
+        found = find({one.name: one for one in actions}.items(), name, f"action of {table.name}")
         return found, self._number[found.id]
+
+    def call(self, owner: Table | Profile, action: str, params: Mapping[str, Natural]) -> str:
+        """The words that name an action with its parameters."""
+        found, index = self.action(owner, action)
+        given = dict(params)
+        words = [str(index)]
+        for parameter in found.parameters:
+            if parameter.name not in given:
+                raise P4ControlError(f"action {found.name}: no value for {parameter.name}")
+            what = f"{found.name}.{parameter.name}"
+            words.append(f"{number(given.pop(parameter.name), parameter.width, what):x}")
+        if given:
+            listed = ", ".join(one.name for one in found.parameters) or "none"
+            raise P4ControlError(
+                f"action {found.name}: no parameter {', '.join(map(repr, given))}; it has {listed}"
+            )
+        return " ".join(words)
+
+    def called(self, words: Sequence[str]) -> tuple[str, Mapping[str, int]]:
+        """The action and its parameters that such words name."""
+        action = self.program.actions[int(words[0])]
+        values = (int(word, 16) for word in words[1:])
+        names = (one.name for one in action.parameters)
+        return action.name, dict(zip(names, values, strict=True))
 
     def register(self, name: str) -> RegisterControl:
         """A register array by its name."""
-        found = _find(((one.name, one) for one in self.program.registers), name, "register")
+        found = find(((one.name, one) for one in self.program.registers), name, "register")
         return RegisterControl(self, found, self.program.registers.index(found))
 
     def counter(self, name: str) -> CounterControl:
         """A counter array by its name; a direct counter is read with its table's entries."""
-        found = _find(((one.name, one) for one in self.program.counters), name, "counter")
+        found = find(((one.name, one) for one in self.program.counters), name, "counter")
         if found.table:
             raise P4ControlError(
                 f"counter {found.name} counts the entries of {found.table}",
                 remedy=f"read table({found.table!r}).dump()",
             )
         return CounterControl(self, found, self.program.counters.index(found))
+
+    def meter(self, name: str) -> MeterControl:
+        """A meter array by its name, or the meter of each entry of a table."""
+        found = find(((one.name, one) for one in self.program.meters), name, "meter")
+        return MeterControl(self, found, self.program.meters.index(found))
+
+    def profile(self, name: str) -> ProfileControl:
+        """An action profile or selector by its name."""
+        found = find(((one.name, one) for one in self.program.profiles), name, "action profile")
+        return ProfileControl(self, found, self.program.profiles.index(found))
+
+    def value_set(self, name: str) -> ValueSetControl:
+        """A parser value set by its name."""
+        found = find(((one.name, one) for one in self.program.value_sets), name, "value set")
+        return ValueSetControl(self, found, self.program.value_sets.index(found))
+
+    def digest(self, name: str) -> DigestControl:
+        """What a program sends by ``digest``, by the name that p4c gives the list."""
+        found = find(((one.name, one) for one in self.program.digests), name, "digest")
+        return DigestControl(self, found, self.program.digests.index(found))
 
     def mirror(self, session: int, *, port: int | None = None, group: int = 0) -> None:
         """Say where copies of a clone session go: a port, a multicast group, both, or neither."""
@@ -188,7 +193,7 @@ class TableControl:
     def add(
         self,
         match: Mapping[str, Match],
-        action: str,
+        action: str | Choice,
         params: Mapping[str, Natural] | None = None,
         priority: int | None = None,
     ) -> int:
@@ -197,7 +202,8 @@ class TableControl:
         Args:
             match: What it wants of each key field; fields that are lpm, ternary or range may be
                 left out, which matches everything.
-            action: One of the table's actions.
+            action: One of the table's actions; where it has an action profile, a ``Member``
+                or a ``Group`` of that.
             params: The action's parameters.
             priority: Of ternary and range tables: the smallest wins, as in BMv2.
 
@@ -256,23 +262,25 @@ class TableControl:
             f"{self._call(entry.action, entry.params)}"
         )
 
-    def _call(self, action: str, params: Mapping[str, Natural]) -> str:
-        found, index = self._control.action(self.table, action)
-        given = dict(params)
-        words = [str(index)]
-        for parameter in found.parameters:
-            if parameter.name not in given:
-                raise P4ControlError(f"action {found.name}: no value for {parameter.name}")
-            what = f"{found.name}.{parameter.name}"
-            words.append(f"{number(given.pop(parameter.name), parameter.width, what):x}")
-        if given:
-            listed = ", ".join(one.name for one in found.parameters) or "none"
+    def _call(self, action: str | Choice, params: Mapping[str, Natural]) -> str:
+        if isinstance(action, str):
+            if self.table.profile is not None:
+                raise P4ControlError(
+                    f"table {self.table.name} has the action profile {self.table.profile}: found "
+                    f"the action {action!r}; expected a Member or a Group of the profile",
+                    remedy=f"profile({self.table.profile!r}).add(...) makes a member",
+                )
+            return self._control.call(self.table, action, params)
+        if self.table.profile is None:
             raise P4ControlError(
-                f"action {found.name}: no parameter {', '.join(map(repr, given))}; it has {listed}"
+                f"table {self.table.name} has no action profile: found {action!r}; "
+                "expected the name of an action"
             )
-        return " ".join(words)
+        return f"{'m' if isinstance(action, Member) else 'g'} {action.handle}"
 
-    def modify(self, handle: int, action: str, params: Mapping[str, Natural] | None = None) -> None:
+    def modify(
+        self, handle: int, action: str | Choice, params: Mapping[str, Natural] | None = None
+    ) -> None:
         """Give an entry another action or other parameters."""
         call = self._call(action, params or {})
         self._ask(f"modify {self._index} {handle} {call}")
@@ -285,7 +293,7 @@ class TableControl:
         """Remove all entries; the default action stays."""
         self._ask(f"clear {self._index}")
 
-    def default(self, action: str, params: Mapping[str, Natural] | None = None) -> None:
+    def default(self, action: str | Choice, params: Mapping[str, Natural] | None = None) -> None:
         """Set what happens to packets that match no entry."""
         self._ask(f"default {self._index} {self._call(action, params or {})}")
 
@@ -296,15 +304,17 @@ class TableControl:
     def dump(self) -> Dump:
         """All entries with their counts, and the default action."""
         answer = self._ask(f"dump {self._index}")
-        entries, default = [], None
+        entries = []
+        default, default_choice = None, None
         for line in answer[:-1]:
             words = line.split()[1:]
             if words[0] == "default":
-                default = self._action(words[1:])
+                default, default_choice = self._bound(words[1:])
                 continue
             handle, priority, key, mask, packets, size = words[:6]
             values = unpacked(self.table.keys, bytes.fromhex(key), bytes.fromhex(mask))
-            action, params = self._action(words[6:])
+            called, choice = self._bound(words[6:])
+            action, params = called or ("", {})
             names = (one.name for one in self.table.keys)
             entries.append(
                 TableEntry(
@@ -315,15 +325,31 @@ class TableControl:
                     int(priority),
                     int(packets),
                     int(size),
+                    choice,
                 )
             )
-        return Dump(tuple(entries), default)
+        return Dump(tuple(entries), default, default_choice)
 
-    def _action(self, words: Sequence[str]) -> tuple[str, Mapping[str, int]]:
-        action = self._control.program.actions[int(words[0])]
-        values = (int(word, 16) for word in words[1:])
-        names = (one.name for one in action.parameters)
-        return action.name, dict(zip(names, values, strict=True))
+    def set_timeout(self, handle: int, milliseconds: int) -> None:
+        """Let an entry count as idle when no packet hits it for so long; 0: never.
+
+        Raises:
+            P4ControlError: The table was declared without ``support_timeout``.
+        """
+        self._ask(f"timeout {self._index} {handle} {number(milliseconds, 32, 'timeout')}")
+
+    def idle(self) -> list[int]:
+        """The handles of the entries that no packet has hit for as long as their timeout."""
+        return [int(line.split()[1]) for line in self._ask(f"idle {self._index}")[:-1]]
+
+    def _bound(
+        self, words: Sequence[str]
+    ) -> tuple[tuple[str, Mapping[str, int]] | None, Choice | None]:
+        if words[0] == "m":
+            return None, Member(int(words[1]))
+        if words[0] == "g":
+            return None, Group(int(words[1]))
+        return self._control.called(words), None
 
     def _ask(self, line: str) -> list[str]:
         return self._control.ask([line], f"table {self.table.name}")[0]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from pytest_kinda.errors import NotCoveredError
+from pytest_kinda.p4.objects import LastUnionRef
 from pytest_kinda.p4.program import VALID, Field, FieldRef, HeaderType, LastRef, Program
+from pytest_kinda.p4.unions import Unions
 
 WIDEST = 128
 """Bits of the widest field that takes part in arithmetic; wider ones are bytes."""
@@ -31,6 +33,11 @@ def is_bytes(field: Field) -> bool:
     return field.variable or field.width > WIDEST
 
 
+def variable_equal(one: str, two: str) -> str:
+    """Whether two varbit fields have equal values, whatever their lengths, as in BMv2."""
+    return f"bytes_equal({one}, {one}_bits / 8, {two}, {two}_bits / 8)"
+
+
 class Layout:
     """Paths into ``struct phv *P``. Numbers in the names keep them unique."""
 
@@ -50,6 +57,7 @@ class Layout:
         for i, header in enumerate(program.headers):
             self._headers.setdefault(header.name, f"h{i}_{identifier(header.name)}")
         self._stack_types = {stack.name: stack.type for stack in program.stacks}
+        self.unions = Unions(self)
 
     # ---- names ----
 
@@ -90,11 +98,15 @@ class Layout:
         index = next(i for i, each in enumerate(one.fields) if each.name == field)
         return f"f{index}_{identifier(field)}"
 
-    def place(self, reference: FieldRef | LastRef) -> tuple[str, Field]:
+    def place(self, reference: FieldRef | LastRef | LastUnionRef) -> tuple[str, Field]:
         """A field as an lvalue, and the field."""
         if isinstance(reference, LastRef):
             one = self.stack_type(reference.stack)
             owner = f"{self._stacks[reference.stack]}_last(P)->"
+        elif isinstance(reference, LastUnionRef):
+            one = self.type_of(self.unions.member_header(reference.stack, reference.member))
+            name = self.unions.name(reference.stack)
+            owner = f"{name}_{reference.member}_at(P, P->{name}_next - 1)->"
         else:
             one = self.type_of(reference.header)
             if reference.field == VALID:
@@ -118,9 +130,11 @@ class Layout:
             kind = self.c_type(self.stack_type(stack.name))
             members.append(f"    struct {kind} {name}[{len(stack.elements)}];")
             members.append(f"    uint32_t {name}_next;")
+        members += self.unions.members()
         parts.append("struct phv {\n" + "\n".join(members) + "\n};")
         parts += [self._type_functions(one) for one in self.program.types]
         parts += [self._stack_functions(one.name) for one in self.program.stacks]
+        parts += self.unions.functions()
         return "\n\n".join(parts)
 
     def _struct(self, one: HeaderType) -> str:
@@ -153,7 +167,7 @@ static NOTHING struct {name} *{name}_nowhere(void)
         if one.fixed_bits % 8:
             return nowhere  # metadata: never on the wire (the deparser and parsers are checked)
         get, put, equal = [], [], ["one->valid", "two->valid"]
-        bit, after = 0, ""
+        bit = 0
         for field in one.fields:
             member = self.member(one, field.name)
             if field.variable:
@@ -165,11 +179,7 @@ static NOTHING struct {name} *{name}_nowhere(void)
                 get.append(f"    h->{member}_bits = variable_bits;")
                 get.append(f"    memcpy(h->{member}, data + {bit // 8}, variable_bits / 8);")
                 put.append(f"    memcpy(data + {bit // 8}, h->{member}, h->{member}_bits / 8);")
-                equal.append(
-                    f"one->{member}_bits == two->{member}_bits && "
-                    f"!memcmp(one->{member}, two->{member}, one->{member}_bits / 8)"
-                )
-                after = "variable"
+                equal.append(variable_equal(f"one->{member}", f"two->{member}"))
                 get.append("    data += variable_bits / 8;")
                 put.append(f"    data += h->{member}_bits / 8;")
                 continue
@@ -193,7 +203,6 @@ static NOTHING struct {name} *{name}_nowhere(void)
             bit += field.width
         variable = one.variable
         extra = f" + h->{self.member(one, variable.name)}_bits / 8" if variable else ""
-        del after
         body_get = "\n".join(get)
         body_put = "\n".join(put)
         body_equal = " &&\n           ".join(equal)

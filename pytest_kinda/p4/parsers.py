@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pytest_kinda.errors import NotCoveredError
 from pytest_kinda.p4.actions import Primitives
-from pytest_kinda.p4.arithmetic import literal
+from pytest_kinda.p4.arithmetic import Value, field_range, literal
 from pytest_kinda.p4.layout import WIDEST, identifier, is_bytes
+from pytest_kinda.p4.objects import LastUnionRef
 from pytest_kinda.p4.program import (
     VALID,
     Advance,
@@ -15,11 +16,12 @@ from pytest_kinda.p4.program import (
     Extract,
     FieldRef,
     HeaderRef,
-    LastRef,
+    KeyPart,
     Lookahead,
     ParserStep,
     Program,
     SetField,
+    StackRef,
     State,
     Verify,
 )
@@ -48,6 +50,7 @@ class Parsing:
         self.layout = primitives.layout
         self.arithmetic = primitives.arithmetic
         self.primitives = primitives
+        self._value_sets = {one.name: i for i, one in enumerate(program.value_sets)}
         self._labels = {
             state.name: f"state_{i}_{identifier(state.name)}"
             for i, state in enumerate(program.parser.states)
@@ -78,7 +81,7 @@ class Parsing:
     const size_t size = size_of(p);
     size_t at = 0;
     unsigned states = 0;
-    (void)data, (void)size, (void)states;
+    (void)P, (void)data, (void)size, (void)states;
     p->error = ERROR_NoError;
     p->checksum_error = false;
     {start}
@@ -113,7 +116,7 @@ done:;
         for number, part in enumerate(state.key):
             if isinstance(part, Lookahead):
                 lines.append(f"        {self._enough(part)}")
-            value = self.arithmetic.exact(part)
+            value = self._part(part)
             width = self._width(part)
             widths.append(width)
             kind = "uint64_t" if width <= 64 else "u128"
@@ -123,7 +126,15 @@ done:;
             lines.append(f"        const {kind} k{number} = ({kind})({code});")
         return widths
 
-    def _width(self, part: FieldRef | LastRef | Lookahead) -> int:
+    def _part(self, part: KeyPart) -> Value:
+        if not isinstance(part, LastUnionRef):
+            return self.arithmetic.exact(part)
+        place, field = self.layout.place(part)
+        if is_bytes(field):
+            raise self.arithmetic.refuse(f"a select on the {field.width} bits of {field.name}")
+        return Value(place, *field_range(field))
+
+    def _width(self, part: KeyPart) -> int:
         if isinstance(part, Lookahead):
             return part.width
         return self.layout.place(part)[1].width
@@ -133,6 +144,12 @@ done:;
         return f"if (size - at < {wanted}) {{ p->error = ERROR_PacketTooShort; goto done; }}"
 
     def _case(self, case: Case, widths: list[int]) -> str:
+        if case.value_set is not None:
+            whole = "(u128)k0"
+            for number, width in enumerate(widths[1:], 1):
+                whole = f"({whole} << {width} | k{number})"
+            test = f"value_set_has(&value_sets[{self._value_sets[case.value_set]}], {whole})"
+            return f"if ({test}) {self._to(case.state)}"
         tests, start = [], 0
         for number, width in enumerate(widths):
             size = (width + 7) // 8
@@ -174,13 +191,20 @@ done:;
         full = ""
         if isinstance(step.target, HeaderRef):
             kind = self.layout.type_of(step.target.header)
-            header, after = f"&{self.layout.header(step.target.header)}", ""
-        else:
+            header = f"&{self.layout.header(step.target.header)}"
+            after = self.layout.unions.made_valid(step.target.header)
+        elif isinstance(step.target, StackRef):
             kind = self.layout.stack_type(step.target.stack)
             name, depth = self.layout.stack(step.target.stack), self.layout.depth(step.target.stack)
-            full = f"if (P->{name}_next >= {depth}) "
-            full += "{ p->error = ERROR_StackOutOfBounds; goto done; } "
+            full = _full(name, depth)
             header, after = f"&P->{name}[P->{name}_next]", f" P->{name}_next++;"
+        else:
+            unions, stack = self.layout.unions, step.target.stack
+            kind = self.layout.type_of(unions.member_header(stack, step.member))
+            name, next_one = unions.name(stack), f"P->{unions.name(stack)}_next"
+            full = _full(name, unions.depth(stack))
+            header = f"{name}_{step.member}_at(P, {next_one})"
+            after = f" {name}_made_valid(P, {next_one}, {step.member}); {next_one}++;"
         if kind.fixed_bits % 8:
             raise NotCoveredError(f"a header of {kind.fixed_bits} bits", step.where)
         name, fixed = self.layout.c_type(kind), kind.fixed_bits // 8
@@ -231,12 +255,16 @@ class Deparsing:
         self.arithmetic = primitives.arithmetic
 
     def calculations(self) -> str:
-        """A function for each calculation."""
-        return "\n\n".join(
-            self._calculation(number, one) for number, one in enumerate(self.program.calculations)
-        )
+        """A function for each calculation, and for the hash of each action selector."""
+        named = [(f"calculation_{i}", one) for i, one in enumerate(self.program.calculations)]
+        named += [
+            (f"selector_{i}", one.selector)
+            for i, one in enumerate(self.program.profiles)
+            if one.selector is not None
+        ]
+        return "\n\n".join(self._calculation(name, one) for name, one in named)
 
-    def _calculation(self, number: int, one: Calculation) -> str:
+    def _calculation(self, function: str, one: Calculation) -> str:
         algorithm = _SAME.get(one.algorithm, one.algorithm)
         if algorithm not in HASHES:
             raise NotCoveredError(f"the hash algorithm {one.algorithm}", one.name)
@@ -247,7 +275,7 @@ class Deparsing:
         if [part.kind for part in one.inputs].count("payload") > 1:
             raise NotCoveredError("a calculation with two payloads", one.name)
         body = "\n".join(f"    {line}" for line in sorted(lines, key=_is_payload))
-        return f"""static NOTHING uint64_t calculation_{number}(const struct packet *p)
+        return f"""static NOTHING uint64_t {function}(const struct packet *p)
 {{
     struct phv *P = p->phv;
     struct input in;
@@ -350,6 +378,10 @@ class Deparsing:
                 f"(calculation_{number}(p) & mask_of({field.width}));"
             )
         return lines
+
+
+def _full(stack: str, depth: int) -> str:
+    return f"if (P->{stack}_next >= {depth}) {{ p->error = ERROR_StackOutOfBounds; goto done; }} "
 
 
 def _is_payload(line: str) -> bool:

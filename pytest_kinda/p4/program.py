@@ -9,6 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from pytest_kinda.p4.objects import (
+    Digest,
+    HeaderUnion,
+    HeaderUnionStack,
+    LastUnionRef,
+    Meters,
+    Profile,
+    UnionRef,
+    UnionStackRef,
+    ValueSet,
+)
+
 VALID = "$valid$"
 
 
@@ -151,6 +163,8 @@ Expression: TypeAlias = (
     | RegisterRef
     | HeaderRef
     | StackRef
+    | UnionRef
+    | UnionStackRef
     | Lookahead
     | Operation
 )
@@ -161,11 +175,15 @@ Expression: TypeAlias = (
 
 @dataclass(frozen=True)
 class Extract:
-    """Extraction into a header or the next element of a stack; ``length``: of its varbit."""
+    """Extraction into a header or the next element of a stack; ``length``: of its varbit.
 
-    target: HeaderRef | StackRef
+    ``member``: of a stack of unions, which header of the union.
+    """
+
+    target: HeaderRef | StackRef | UnionStackRef
     length: Expression | None
     where: str
+    member: int = 0
 
 
 @dataclass(frozen=True)
@@ -211,16 +229,22 @@ class Named:
     name: str
 
 
+KeyPart: TypeAlias = FieldRef | LastRef | LastUnionRef | Lookahead
+
 ParserStep: TypeAlias = Extract | SetField | Verify | Advance | Call
 
 
 @dataclass(frozen=True)
 class Case:
-    """A way out of a parser state: a value and mask over the whole key, in padded bytes."""
+    """A way out of a parser state: a value and mask over the whole key, in padded bytes.
+
+    With a ``value_set`` (its name) any of the set's values.
+    """
 
     value: bytes
     mask: bytes | None
     state: str | None
+    value_set: str | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +253,7 @@ class State:
 
     name: str
     steps: tuple[ParserStep, ...]
-    key: tuple[FieldRef | LastRef | Lookahead, ...]
+    key: tuple[KeyPart, ...]
     cases: tuple[Case, ...]
     otherwise: str | None
     where: str
@@ -307,7 +331,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A match-action table; ``match`` is what decides how it is searched."""
+    """A match-action table; ``match`` is what decides how it is searched.
+
+    With a ``profile`` (its name) entries name members or groups of it instead of actions.
+    ``meter`` names its direct meter; entries of one that ``ages`` may have a timeout.
+    """
 
     name: str
     match: str
@@ -322,7 +350,9 @@ class Table:
     next_hit: tuple[str | None, ...]
     next_miss: tuple[str | None, ...]
     next_otherwise: str | None
-    meter_target: FieldRef | None
+    profile: str | None
+    meter: str | None
+    ages: bool
     where: str
 
     @property
@@ -423,9 +453,14 @@ class Program:
     checksums: tuple[Checksum, ...]
     registers: tuple[Cells, ...]
     counters: tuple[Cells, ...]
-    meters: tuple[Cells, ...]
+    meters: tuple[Meters, ...]
     lists: tuple[tuple[int, tuple[FieldRef, ...]], ...]
     aliases: tuple[tuple[str, FieldRef], ...]
+    unions: tuple[HeaderUnion, ...] = ()
+    union_stacks: tuple[HeaderUnionStack, ...] = ()
+    value_sets: tuple[ValueSet, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    digests: tuple[Digest, ...] = ()
 
     @cached_property
     def types_by_header(self) -> dict[str, HeaderType]:

@@ -20,6 +20,7 @@ from pytest_kinda.p4.program import (
     Header,
     HeaderRef,
     HeaderType,
+    KeyPart,
     LastRef,
     Lookahead,
     Parameter,
@@ -30,6 +31,14 @@ from pytest_kinda.p4.program import (
     State,
 )
 from pytest_kinda.p4.reading_expressions import Names, call, expression, parser_step
+from pytest_kinda.p4.reading_objects import (
+    digest_list,
+    header_union,
+    header_union_stack,
+    meters,
+    profiles,
+    value_sets,
+)
 from pytest_kinda.p4.reading_tables import pipeline
 
 _REQUIRED = ("ingress_port", "egress_spec", "egress_port", "packet_length", "instance_type")
@@ -71,9 +80,15 @@ def program_from(root: Part, digest: str) -> Program:
             raise part.bad("a header of a type that the program has")
     ids = {part["id"].number: part["name"].text for part in root["headers"]}
     stacks = tuple(_stack(part, ids) for part in root.get("header_stacks", []))
+    unions = {part["id"].number: header_union(part, ids) for part in root.get("header_unions", [])}
+    union_stacks = tuple(
+        header_union_stack(part, root, unions) for part in root.get("header_union_stacks", [])
+    )
     names = Names(
         {header.name: by_name[header.type] for header in headers},
         {stack.name: by_name[stack.type] for stack in stacks},
+        {one.name: one for one in unions.values()},
+        {one.name: one for one in union_stacks},
     )
     actions = tuple(_action(part, names) for part in root["actions"])
     aliases = tuple((part[0].text, names.field(part[1])) for part in root.get("field_aliases", []))
@@ -89,6 +104,7 @@ def program_from(root: Part, digest: str) -> Program:
             remedy="compile the program for v1model (p4c-bm2-ss), not for another architecture",
         )
     pipelines = {part["name"].text: pipeline(part, names, actions) for part in root["pipelines"]}
+    parser = _parser(root, names)
     nothing = Pipeline("", None, ())
     counters = [
         Cells(
@@ -106,7 +122,7 @@ def program_from(root: Part, digest: str) -> Program:
         headers=headers,
         stacks=stacks,
         errors=tuple((p[0].text, p[1].number) for p in root.get("errors", [])),
-        parser=_parser(root, names),
+        parser=parser,
         deparser=_deparser(root, names),
         actions=actions,
         ingress=pipelines.get("ingress", nothing),
@@ -118,9 +134,14 @@ def program_from(root: Part, digest: str) -> Program:
             for p in root.get("register_arrays", [])
         ),
         counters=tuple(counters),
-        meters=tuple(Cells(p["name"].text, p["size"].number) for p in root.get("meter_arrays", [])),
+        meters=tuple(meters(part, names) for part in root.get("meter_arrays", [])),
         lists=tuple(_field_list(part, names) for part in root.get("field_lists", [])),
         aliases=aliases,
+        unions=tuple(unions.values()),
+        union_stacks=union_stacks,
+        value_sets=value_sets(root, parser, names),
+        profiles=profiles(root, pipelines.values(), names),
+        digests=tuple(digest_list(part, names) for part in root.get("learn_lists", [])),
     )
 
 
@@ -128,14 +149,8 @@ def _refused_as_a_whole(root: Part) -> None:
     version = root["__meta__"]["version"]
     if version[0].number != 2:
         raise version.bad("format version 2.x")
-    for key, construct in (
-        ("header_unions", "header unions"),
-        ("header_union_stacks", "stacks of header unions"),
-        ("extern_instances", "instances of externs"),
-        ("parse_vsets", "parser value sets"),
-    ):
-        for part in root.get(key, []):
-            raise part.refuse(f"{construct} ({part['name'].text})")
+    for part in root.get("extern_instances", []):
+        raise part.refuse(f"instances of externs ({part['name'].text})")
 
 
 def _type(part: Part) -> HeaderType:
@@ -184,25 +199,18 @@ def _parser(root: Part, names: Names) -> Parser:
 
 def _state(part: Part, names: Names) -> State:
     key = tuple(_parser_key(one, names, part.where) for one in part["transition_key"])
-    widths = [
-        one.width
-        if isinstance(one, Lookahead)
-        else next(
-            field.width
-            for field in (
-                names.types[one.header] if isinstance(one, FieldRef) else names.stacks[one.stack]
-            ).fields
-            if field.name == one.field
-        )
-        for one in key
-    ]
-    size = sum((width + 7) // 8 for width in widths)
+    size = sum((names.width(one) + 7) // 8 for one in key)
     cases: list[Case] = []
     otherwise: str | None = None
     for way in part["transitions"]:
         kind = way.get("type", "default").text
         if way["value"].value == "default" or kind == "default":
             otherwise = way["next_state"].name
+            continue
+        if kind == "parse_vset":
+            if "mask" in way:
+                raise part.refuse("a mask over a parser value set")
+            cases.append(Case(b"", None, way["next_state"].name, way["value"].text))
             continue
         if kind != "hexstr":
             raise part.refuse(f"a transition on a {kind}")
@@ -219,7 +227,9 @@ def _state(part: Part, names: Names) -> State:
     )
 
 
-def _parser_key(part: Part, names: Names, where: str) -> FieldRef | LastRef | Lookahead:
+def _parser_key(part: Part, names: Names, where: str) -> KeyPart:
+    if part["type"].text == "union_stack_field":
+        return names.last_union(part["value"])
     found = expression(part, names, where)
     if isinstance(found, (FieldRef, LastRef, Lookahead)):
         return found

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_kinda.p4.document import Part
+from pytest_kinda.p4.objects import (
+    HeaderUnion,
+    HeaderUnionStack,
+    LastUnionRef,
+    UnionRef,
+    UnionStackRef,
+)
 from pytest_kinda.p4.program import (
     VALID,
     Advance,
@@ -15,6 +22,7 @@ from pytest_kinda.p4.program import (
     FieldRef,
     HeaderRef,
     HeaderType,
+    KeyPart,
     LastRef,
     Lookahead,
     Named,
@@ -28,7 +36,9 @@ from pytest_kinda.p4.program import (
     Verify,
 )
 
-_UNARY = frozenset({"not", "~", "valid", "d2b", "b2d", "last_stack_index", "size_stack"})
+_UNARY = frozenset(
+    {"not", "~", "valid", "valid_union", "d2b", "b2d", "last_stack_index", "size_stack"}
+)
 _BINARY = frozenset(
     {"+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^", "and", "or"}
     | {"==", "!=", ">", ">=", "<", "<=", "two_comp_mod", "usat_cast", "sat_cast"}
@@ -43,11 +53,19 @@ _NAMED = {
 
 
 class Names:
-    """The headers and stacks of a program, against which references are checked."""
+    """The headers, stacks and unions of a program, against which references are checked."""
 
-    def __init__(self, types: Mapping[str, HeaderType], stacks: Mapping[str, HeaderType]) -> None:
+    def __init__(
+        self,
+        types: Mapping[str, HeaderType],
+        stacks: Mapping[str, HeaderType],
+        unions: Mapping[str, HeaderUnion],
+        union_stacks: Mapping[str, HeaderUnionStack],
+    ) -> None:
         self.types = types
         self.stacks = stacks
+        self.unions = unions
+        self.union_stacks = union_stacks
 
     def field(self, part: Part) -> FieldRef:
         """A reference to a field: ``["ipv4", "ttl"]``."""
@@ -65,6 +83,8 @@ class Names:
         if stack not in self.stacks:
             raise part.bad("a stack that the program has")
         if not any(one.name == field for one in self.stacks[stack].fields):
+            if field == "last":  # p4c's mistake: BMv2 reads what is not there
+                raise part.refuse("the last element of a stack as a whole header")
             raise part.bad(f"a field of the elements of {stack}")
         return LastRef(stack, field)
 
@@ -79,6 +99,49 @@ class Names:
         if part.text not in self.stacks:
             raise part.bad("a header stack that the program has")
         return StackRef(part.text)
+
+    def union(self, part: Part) -> UnionRef:
+        """A reference to a header union as a whole."""
+        if part.text not in self.unions:
+            raise part.bad("a header union that the program has")
+        return UnionRef(part.text)
+
+    def union_stack(self, part: Part) -> UnionStackRef:
+        """A reference to a stack of header unions as a whole."""
+        if part.text not in self.union_stacks:
+            raise part.bad("a stack of header unions that the program has")
+        return UnionStackRef(part.text)
+
+    def union_member(self, part: Part) -> tuple[UnionStackRef, int]:
+        """A stack of unions and the number of a header in them: ``["options", "nop"]``."""
+        stack, name = self.union_stack(part[0]), part[1].text
+        members = self.union_stacks[stack.stack].members
+        if name not in members:
+            raise part.bad(f"a header of the unions of {stack.stack}: {', '.join(members)}")
+        return stack, members.index(name)
+
+    def last_union(self, part: Part) -> LastUnionRef:
+        """A reference to a field of a union stack's last element."""
+        stack, member = self.union_member(part)
+        field = part[2].text
+        header = self.union_stacks[stack.stack].elements[0][member]
+        if not any(one.name == field for one in self.types[header].fields):
+            raise part.bad(f"a field of {header}")
+        return LastUnionRef(stack.stack, member, field)
+
+    def width(self, part: KeyPart) -> int:
+        """Bits of one part of a select's key."""
+        if isinstance(part, Lookahead):
+            return part.width
+        if isinstance(part, FieldRef):
+            if part.field == VALID:
+                return 1
+            kind = self.types[part.header]
+        elif isinstance(part, LastRef):
+            kind = self.stacks[part.stack]
+        else:
+            kind = self.types[self.union_stacks[part.stack].elements[0][part.member]]
+        return next(field.width for field in kind.fields if field.name == part.field)
 
 
 def expression(part: Part, names: Names, where: str) -> Expression:
@@ -104,6 +167,10 @@ def expression(part: Part, names: Names, where: str) -> Expression:
         return names.header(value)
     if kind == "header_stack":
         return names.stack(value)
+    if kind == "header_union":
+        return names.union(value)
+    if kind == "header_union_stack":
+        return names.union_stack(value)
     if kind == "lookahead":
         return Lookahead(value[0].number, value[1].number)
     if kind == "register":
@@ -139,7 +206,7 @@ def call(part: Part, names: Names) -> Call:
             continue
         if kind in _NAMED:
             arguments.append(Named(_NAMED[kind], given["value"].text))
-        elif kind in ("extern", "header_union", "header_union_stack", "field_list"):
+        elif kind in ("extern", "field_list"):
             raise part.refuse(f"{part['op'].text} of a {kind}")
         else:
             arguments.append(expression(given, names, part.where))
@@ -152,15 +219,18 @@ def parser_step(part: Part, names: Names, where: str) -> ParserStep:
     place = part.where if "source_info" in part else where
     if name in ("extract", "extract_VL"):
         kind = given[0]["type"].text
-        target: HeaderRef | StackRef
+        target: HeaderRef | StackRef | UnionStackRef
+        member = 0
         if kind == "regular":
             target = names.header(given[0]["value"])
         elif kind == "stack":
             target = names.stack(given[0]["value"])
+        elif kind == "union_stack":
+            target, member = names.union_member(given[0]["value"])
         else:
             raise Part(part.value, place).refuse(f"extraction into a {kind}")
         length = expression(given[1], names, place) if name == "extract_VL" else None
-        return Extract(target, length, place)
+        return Extract(target, length, place, member)
     if name == "set":
         return SetField(names.field(given[0]["value"]), expression(given[1], names, place), place)
     if name == "verify":

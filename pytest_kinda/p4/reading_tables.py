@@ -28,8 +28,6 @@ _MATCHES = ("exact", "lpm", "ternary", "range")
 def pipeline(part: Part, names: Names, actions: Iterable[Action]) -> Pipeline:
     """A control with its nodes."""
     known = {action.id: action for action in actions}
-    for profile in part.get("action_profiles", []):
-        raise profile.refuse(f"the action profile {profile['name'].text}")
     nodes: list[Node] = [_table(one, names, known) for one in part["tables"]]
     nodes += [
         Conditional(
@@ -65,12 +63,13 @@ def _ways(node: Node) -> tuple[str | None, ...]:
 
 def _table(part: Part, names: Names, known: dict[int, Action]) -> Table:
     name = part["name"].text
-    if part["type"].text != "simple":
-        raise part.refuse(f"the table {name} with an action profile or selector")
-    if part["support_timeout"].truth:
-        raise part.refuse(f"timeouts of entries of the table {name}")
-    if "direct_meters" in part:
-        raise part.refuse(f"the direct meters of the table {name}")
+    profile = None
+    if part["type"].text in ("indirect", "indirect_ws"):
+        profile = part["action_profile"].text
+        if "entries" in part or "default_entry" in part:
+            raise part.refuse(f"declared entries of the table {name}, which has an action profile")
+    elif part["type"].text != "simple":
+        raise part.refuse(f"the table {name} of type {part['type'].text!r}")
     match = part["match_type"].text
     if match not in _MATCHES:
         raise part.refuse(f"the match kind {match!r} of the table {name}")
@@ -106,7 +105,9 @@ def _table(part: Part, names: Names, known: dict[int, Action]) -> Table:
         next_hit=(ways["__HIT__"].name,) if "__HIT__" in ways.value else (),
         next_miss=(ways["__MISS__"].name,) if "__MISS__" in ways.value else (),
         next_otherwise=part.get("base_default_next", None).name,
-        meter_target=None,
+        profile=profile,
+        meter=part.get("direct_meters", None).name,
+        ages=part["support_timeout"].truth,
         where=part.where,
     )
 

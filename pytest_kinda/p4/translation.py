@@ -10,8 +10,9 @@ from pytest_kinda.p4.controls import Controls
 from pytest_kinda.p4.layout import Layout, is_bytes
 from pytest_kinda.p4.parsers import Deparsing, Parsing
 from pytest_kinda.p4.program import FieldRef, Program
+from pytest_kinda.p4.stores import Stores
 
-VERSION = 1
+VERSION = 2
 """Rises when the control protocol changes."""
 
 
@@ -26,7 +27,7 @@ def translate(program: Program) -> str:
     arithmetic = Arithmetic(layout, registers, program.registers)
     primitives = Primitives(program, layout, arithmetic)
     parsing, deparsing = Parsing(program, primitives), Deparsing(program, primitives)
-    controls = Controls(program, primitives)
+    controls, stores = Controls(program, primitives), Stores(program, primitives)
     parts = [
         _file("packet.h"),
         f'#define PROGRAM_HASH "{program.digest}"\n'
@@ -35,6 +36,8 @@ def translate(program: Program) -> str:
         parsing.errors(),
         layout.declarations(),
         _file("hashes.h"),
+        _file("objects.h"),
+        stores.declarations(),
         controls.declarations(),
         _file("tables.h"),
         controls.entries().replace("static void", _ENTRY_DECLARE + "static void", 1),
@@ -45,9 +48,13 @@ def translate(program: Program) -> str:
         controls.function("egress", program.egress),
         deparsing.function(),
         _Metadata(program, layout, arithmetic).functions(),
+        stores.digest_function(),
         _file("groups.h"),
         _file("pipeline.h"),
+        _file("words.h"),
         _file("control.h"),
+        _file("control_objects.h"),
+        _file("commands.h"),
         _file("main.h"),
     ]
     return "\n\n".join(parts) + "\n"

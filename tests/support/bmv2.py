@@ -8,8 +8,10 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -61,8 +63,18 @@ def run_bmv2(
     folder: Path,
     *,
     commands: str = "",
+    start: int = 15,
+    still: float = 20,
+    control: int = 19090,
 ) -> dict[int, list[bytes]]:
-    """What BMv2 sends, by port. ``commands`` go through simple_switch_CLI before."""
+    """What BMv2 sends, by port. ``commands`` go through simple_switch_CLI before.
+
+    It begins to read ``start`` seconds after its start, and is done when it has written nothing
+    for ``still`` seconds; ``control`` is the port of its control channel.
+
+    Raises:
+        TooSlow: The commands took longer than ``start``.
+    """
     switch, cli = find_simple_switch(), os.environ.get("SIMPLE_SWITCH_CLI", "simple_switch_CLI")
     assert switch, "no simple_switch"
     for port in ports:
@@ -71,40 +83,63 @@ def run_bmv2(
         (folder / f"p{port}_out.pcap").unlink(missing_ok=True)
     # a queue of 64 packets loses what comes from a file: there is nothing that slows it down
     commands = f"set_queue_depth {len(frames) * 16 + 64}\n{commands}"
-    words = [switch, "--use-files", "15", "--thrift-port", "19090"]
+    words = [switch, "--use-files", str(start), "--thrift-port", str(control)]
     for port in ports:
         words += ["-i", f"{port}@p{port}"]
     with open(folder / "bmv2.log", "wb") as log:
         process = subprocess.Popen(
             [*words, str(program.resolve())], cwd=folder, stdout=log, stderr=log
         )
+        began = time.monotonic()
         try:
-            time.sleep(1)
+            _until_open(process, control)
             done = subprocess.run(
-                [cli, "--thrift-port", "19090"],
+                [cli, "--thrift-port", str(control)],
                 input=commands,
                 text=True,
                 capture_output=True,
                 check=False,
                 timeout=LIMIT,
             )
-            assert "Error" not in done.stdout, done.stdout
+            assert not {"Error", "Invalid"} & set(re.findall(r"\w+", done.stdout)), done.stdout
             assert done.returncode == 0, done.stderr
-            _until_still(process, [folder / f"p{port}_out.pcap" for port in ports])
+            if time.monotonic() - began > start:
+                raise TooSlow
+            _until_still(
+                process, [folder / f"p{port}_out.pcap" for port in ports], began + start, still
+            )
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(LIMIT)
     return {port: found for port in ports if (found := read_pcap(folder / f"p{port}_out.pcap"))}
 
 
-def _until_still(process: subprocess.Popen[bytes], outputs: Sequence[Path]) -> None:
+class TooSlow(Exception):
+    """BMv2 began to read its files before it had all its entries."""
+
+
+def _until_open(process: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + 10
+    while True:
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, "simple_switch ended"
+        assert time.monotonic() < end, "simple_switch does not listen"
+        time.sleep(0.05)
+
+
+def _until_still(
+    process: subprocess.Popen[bytes], outputs: Sequence[Path], begins: float, still: float
+) -> None:
     """It reads its files and then waits for ever: done when nothing grows for some seconds."""
-    sizes, since, start = (0,), time.monotonic(), time.monotonic()
-    while time.monotonic() - start < LIMIT:
+    sizes: tuple[int, ...] = (0,)
+    since = begins
+    while time.monotonic() - begins < LIMIT:
         now = tuple(path.stat().st_size if path.exists() else 0 for path in outputs)
         if now != sizes:
-            sizes, since = now, time.monotonic()
-        if time.monotonic() - since > 20:
+            sizes, since = now, max(begins, time.monotonic())
+        if time.monotonic() - since > still:
             return
         assert process.poll() is None, "simple_switch ended"
         time.sleep(0.1)

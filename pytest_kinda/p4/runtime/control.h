@@ -1,139 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The control protocol: lines of text, numbers for names (the client knows the program). Each
- * line is answered by any number of lines that start with "- " and one that starts with "ok" or
- * "error". Numbers are decimal, keys and values hexadecimal.
+ * Commands on tables, register and counter arrays, multicast groups and mirror sessions. Each
+ * answers NULL, or what is wrong.
  */
-#define LINE_MOST 65536
-
-struct reply { char *text; size_t size, room; };
-
-__attribute__((format(printf, 2, 3)))
-static void say(struct reply *reply, const char *format, ...)
-{
-    for (;;) {
-        __builtin_va_list arguments;
-        __builtin_va_start(arguments, format);
-        size_t room = reply->room - reply->size;
-        int wanted = vsnprintf(reply->text + reply->size, room, format, arguments);
-        __builtin_va_end(arguments);
-        if (wanted >= 0 && (size_t)wanted < room) {
-            reply->size += (size_t)wanted;
-            return;
-        }
-        reply->room = reply->room * 2 + (size_t)(wanted > 0 ? wanted : 0) + 256;
-        reply->text = owned(realloc(reply->text, reply->room));
-    }
-}
-
-static void say_hex(struct reply *reply, const uint8_t *data, unsigned bytes)
-{
-    if (!bytes)
-        say(reply, "-");
-    for (unsigned i = 0; i < bytes; i++)
-        say(reply, "%02x", data[i]);
-}
-
-static void say_number(struct reply *reply, u128 value)
-{
-    if (value >> 64)
-        say(reply, "%llx%016llx", (unsigned long long)(value >> 64), (unsigned long long)value);
-    else
-        say(reply, "%llx", (unsigned long long)value);
-}
-
-/* ---- reading words; `bad` holds what is wrong, for the first thing that is ---- */
-
-struct words { char *rest; const char *bad; };
-
-static char *word(struct words *w)
-{
-    while (*w->rest == ' ')
-        w->rest++;
-    char *start = w->rest;
-    while (*w->rest && *w->rest != ' ')
-        w->rest++;
-    if (*w->rest)
-        *w->rest++ = 0;
-    if (!*start && !w->bad)
-        w->bad = "a word is missing";
-    return start;
-}
-
-static bool more(struct words *w)
-{
-    while (*w->rest == ' ')
-        w->rest++;
-    return *w->rest;
-}
-
-static int64_t number(struct words *w, int64_t least, int64_t most)
-{
-    char *text = word(w), *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (errno || end == text || *end || value < least || value > most) {
-        if (!w->bad)
-            w->bad = "a number is none, or outside its range";
-        return least;
-    }
-    return value;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static void hex_bytes(struct words *w, uint8_t *to, unsigned bytes)
-{
-    const char *text = word(w);
-    if (!bytes && !strcmp(text, "-"))
-        return;
-    if (strlen(text) != 2 * (size_t)bytes) {
-        if (!w->bad)
-            w->bad = "a key or mask has not the table's size";
-        return;
-    }
-    for (unsigned i = 0; i < bytes; i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-        if ((high < 0 || low < 0) && !w->bad)
-            w->bad = "not hexadecimal";
-        to[i] = (uint8_t)(high << 4 | low);
-    }
-}
-
-static u128 hex_number(struct words *w, unsigned width)
-{
-    const char *text = word(w);
-    u128 value = 0;
-    size_t digits = strlen(text);
-    if (!digits || digits > 32)
-        w->bad = w->bad ? w->bad : "a value has no digit, or too many";
-    for (size_t i = 0; i < digits && !w->bad; i++) {
-        int digit = hex_digit(text[i]);
-        if (digit < 0)
-            w->bad = "not hexadecimal";
-        value = value << 4 | (unsigned)(digit & 15);
-    }
-    if (value & ~mask_of(width))
-        w->bad = w->bad ? w->bad : "a value is wider than its place";
-    return value;
-}
 
 static struct table *table_word(struct words *w)
 {
     return &tables[number(w, 0, TABLES - 1)];
 }
 
-static uint16_t action_word(struct words *w, const struct table *t)
+static uint16_t action_word(struct words *w, const uint16_t *allowed, unsigned count)
 {
     uint16_t action = (uint16_t)number(w, 0, ACTIONS - 1);
-    for (unsigned i = 0; i < t->actions_count; i++)
-        if (t->actions[i] == action)
+    for (unsigned i = 0; i < count; i++)
+        if (allowed[i] == action)
             return action;
     if (!w->bad)
-        w->bad = "the table has no such action";
+        w->bad = "the table or profile has no such action";
     return 0;
 }
 
@@ -145,6 +28,32 @@ static u128 *arguments_words(struct words *w, uint16_t action)
     if (more(w) && !w->bad)
         w->bad = "too many words";
     return values;
+}
+
+static struct profile *profile_word(struct words *w)
+{
+    return &profiles[PROFILES ? number(w, 0, PROFILES - 1) : 0];
+}
+
+/* What an entry does: an action with its arguments, or "m MEMBER" or "g GROUP" of a profile. */
+static void entry_words(struct words *w, const struct table *t, struct entry *e)
+{
+    if (!t->profile) {
+        e->action = action_word(w, t->actions, t->actions_count);
+        e->arguments = arguments_words(w, e->action);
+        return;
+    }
+    const char *kind = word(w);
+    e->of_group = !strcmp(kind, "g");
+    if (!e->of_group && strcmp(kind, "m") && !w->bad)
+        w->bad = "neither a member nor a group";
+    e->index = (uint32_t)number(w, 0, HANDLES_MOST - 1);
+    if (w->bad)
+        return;
+    if (e->of_group && !t->profile->selects)
+        w->bad = "the profile has no groups";
+    else if (e->of_group ? !group_of(t->profile, e->index) : !member_of(t->profile, e->index))
+        w->bad = e->of_group ? "no group has this handle" : "no member has this handle";
 }
 
 static struct entry *handle_word(struct words *w, struct table *t)
@@ -159,19 +68,32 @@ static struct entry *handle_word(struct words *w, struct table *t)
 
 /* ---- commands ---- */
 
+static void say_call(struct reply *reply, uint16_t action, const u128 *arguments)
+{
+    say(reply, " %u", action);
+    for (unsigned i = 0; i < actions[action].parameters; i++) {
+        say(reply, " ");
+        say_number(reply, arguments[i]);
+    }
+    say(reply, "\n");
+}
+
+static void say_bound(struct reply *reply, const struct table *t, const struct entry *e)
+{
+    if (t->profile)
+        say(reply, " %c %u\n", e->of_group ? 'g' : 'm', e->index);
+    else
+        say_call(reply, e->action, e->arguments);
+}
+
 static void say_entry(struct reply *reply, const struct table *t, const struct entry *e)
 {
     say(reply, "- %u %d ", e->handle, e->priority);
     say_hex(reply, e->key, t->key_bytes);
     say(reply, " ");
     say_hex(reply, e->mask, t->key_bytes);
-    say(reply, " %llu %llu %u", (unsigned long long)e->packets, (unsigned long long)e->bytes,
-        e->action);
-    for (unsigned i = 0; i < actions[e->action].parameters; i++) {
-        say(reply, " ");
-        say_number(reply, e->arguments[i]);
-    }
-    say(reply, "\n");
+    say(reply, " %llu %llu", (unsigned long long)e->packets, (unsigned long long)e->bytes);
+    say_bound(reply, t, e);
 }
 
 static const char *command_add(struct words *w, struct reply *reply)
@@ -185,38 +107,37 @@ static const char *command_add(struct words *w, struct reply *reply)
     e->priority = (int32_t)number(w, 0, INT32_MAX);
     hex_bytes(w, e->key, t->key_bytes);
     hex_bytes(w, e->mask, t->key_bytes);
-    e->action = action_word(w, t);
     free(e->arguments);
-    e->arguments = arguments_words(w, e->action);
+    e->arguments = NULL;
+    entry_words(w, t, e);
     const char *bad = w->bad ? w->bad : table_add(t, e);
     if (bad)
         entry_freed(e);
     else
-        say(reply, "ok %u\n", e->handle);
+        answer(w, reply, "ok %u\n", e->handle);
     return bad;
 }
 
-static const char *command_modify(struct words *w)
+static const char *command_modify(struct words *w, struct reply *reply)
 {
     struct table *t = table_word(w);
+    (void)reply;
     if (t->constant_entries)
         return "the program declares the table's entries constant";
-    struct entry *e = handle_word(w, t);
-    uint16_t action = action_word(w, t);
-    u128 *values = arguments_words(w, action);
+    struct entry *e = handle_word(w, t), made = {0};
+    entry_words(w, t, &made);
     if (w->bad) {
-        free(values);
+        free(made.arguments);
         return w->bad;
     }
-    free(e->arguments);
-    e->arguments = values;
-    e->action = action;
+    entry_bind(t, e, &made);
     return NULL;
 }
 
-static const char *command_delete(struct words *w)
+static const char *command_delete(struct words *w, struct reply *reply)
 {
     struct table *t = table_word(w);
+    (void)reply;
     if (t->constant_entries)
         return "the program declares the table's entries constant";
     struct entry *e = handle_word(w, t);
@@ -225,47 +146,77 @@ static const char *command_delete(struct words *w)
     return w->bad;
 }
 
-static const char *command_default(struct words *w)
+static const char *command_clear(struct words *w, struct reply *reply)
 {
     struct table *t = table_word(w);
-    if (t->constant_default)
-        return "the program declares the table's default action constant";
-    uint16_t action = action_word(w, t);
-    u128 *values = arguments_words(w, action);
-    if (w->bad) {
-        free(values);
+    (void)reply;
+    if (w->bad)
         return w->bad;
-    }
+    if (t->constant_entries)
+        return "the program declares the table's entries constant";
+    table_clear(t);
+    return NULL;
+}
+
+static void fallback_forget(struct table *t)
+{
+    if (t->profile && t->has_fallback)
+        profile_use(t->profile, &t->fallback, -1);
     if (t->fallback.arguments != t->declared_fallback.arguments)
         free(t->fallback.arguments);
-    t->fallback.action = action;
-    t->fallback.arguments = values;
+    t->fallback = (struct entry){0};
+}
+
+static const char *command_default(struct words *w, struct reply *reply)
+{
+    struct table *t = table_word(w);
+    (void)reply;
+    if (t->constant_default)
+        return "the program declares the table's default action constant";
+    struct entry made = {0};
+    entry_words(w, t, &made);
+    if (w->bad) {
+        free(made.arguments);
+        return w->bad;
+    }
+    fallback_forget(t);
+    t->fallback = made;
     t->has_fallback = true;
+    if (t->profile)
+        profile_use(t->profile, &made, 1);
     return NULL;
 }
 
 static void fallback_declared(struct table *t)
 {
-    if (t->fallback.arguments != t->declared_fallback.arguments)
-        free(t->fallback.arguments);
+    fallback_forget(t);
     t->fallback = t->declared_fallback;
     t->has_fallback = t->declared_fallback.arguments != NULL;
 }
 
-static void command_dump(struct table *t, struct reply *reply)
+static const char *command_default_reset(struct words *w, struct reply *reply)
 {
+    struct table *t = table_word(w);
+    (void)reply;
+    if (!w->bad)
+        fallback_declared(t);
+    return w->bad;
+}
+
+static const char *command_dump(struct words *w, struct reply *reply)
+{
+    const struct table *t = table_word(w);
+    if (w->bad)
+        return w->bad;
     for (uint32_t i = 0; i < t->slots_count; i++)
         if (t->slots[i])
             say_entry(reply, t, t->slots[i]);
     if (t->has_fallback) {
-        say(reply, "- default %u", t->fallback.action);
-        for (unsigned i = 0; i < actions[t->fallback.action].parameters; i++) {
-            say(reply, " ");
-            say_number(reply, t->fallback.arguments[i]);
-        }
-        say(reply, "\n");
+        say(reply, "- default");
+        say_bound(reply, t, &t->fallback);
     }
-    say(reply, "ok %u\n", t->used);
+    answer(w, reply, "ok %u\n", t->used);
+    return NULL;
 }
 
 /* Reads `count` cells from `index`, or writes one value into them. */
@@ -297,8 +248,29 @@ static const char *command_cells(struct words *w, struct reply *reply, struct ce
     return NULL;
 }
 
-static const char *command_group(struct words *w)
+static const char *command_register_read(struct words *w, struct reply *reply)
 {
+    return command_cells(w, reply, registers, REGISTERS, 1, false);
+}
+
+static const char *command_register_write(struct words *w, struct reply *reply)
+{
+    return command_cells(w, reply, registers, REGISTERS, 1, true);
+}
+
+static const char *command_counter_read(struct words *w, struct reply *reply)
+{
+    return command_cells(w, reply, counters, COUNTERS, 2, false);
+}
+
+static const char *command_counter_write(struct words *w, struct reply *reply)
+{
+    return command_cells(w, reply, counters, COUNTERS, 2, true);
+}
+
+static const char *command_group(struct words *w, struct reply *reply)
+{
+    (void)reply;
     uint32_t group = (uint32_t)number(w, 1, GROUPS - 1), count = 0;
     struct copy *copies = NULL;
     while (!w->bad && more(w)) {
@@ -313,8 +285,9 @@ static const char *command_group(struct words *w)
     return w->bad;
 }
 
-static const char *command_mirror(struct words *w)
+static const char *command_mirror(struct words *w, struct reply *reply)
 {
+    (void)reply;
     uint32_t number_of = (uint32_t)number(w, 0, SESSIONS - 1);
     int64_t port = number(w, -1, UINT16_MAX), group = number(w, 0, GROUPS - 1);
     if (!w->bad)
@@ -322,91 +295,4 @@ static const char *command_mirror(struct words *w)
             .exists = port >= 0 || group, .has_port = port >= 0, .port = (uint32_t)port,
             .group = (uint16_t)group};
     return w->bad;
-}
-
-/* As it was when the program was started: entries, registers, counters, groups, sessions. */
-static void everything_reset(void)
-{
-    for (unsigned i = 0; i < TABLES; i++) {
-        table_clear(&tables[i]);
-        fallback_declared(&tables[i]);
-    }
-    for (unsigned i = 0; i < REGISTERS; i++)
-        memset(registers[i].values, 0, registers[i].size * sizeof(u128));
-    for (unsigned i = 0; i < COUNTERS; i++)
-        memset(counters[i].values, 0, 2 * (size_t)counters[i].size * sizeof(u128));
-    for (uint32_t i = 0; i < GROUPS; i++)
-        group_set(i, NULL, 0);
-    memset(sessions, 0, sizeof sessions);
-    memset(lost_counts, 0, sizeof lost_counts);
-    received = sent = 0;
-    declared_entries();
-}
-
-static void command_run(char *line, struct reply *reply)
-{
-    struct words w = {line, NULL};
-    const char *name = word(&w), *bad = NULL;
-    size_t before = reply->size;
-
-    if (!strcmp(name, "add")) {
-        bad = command_add(&w, reply);
-        if (!bad)
-            return;
-    } else if (!strcmp(name, "modify")) {
-        bad = command_modify(&w);
-    } else if (!strcmp(name, "delete")) {
-        bad = command_delete(&w);
-    } else if (!strcmp(name, "clear")) {
-        struct table *t = table_word(&w);
-        bad = w.bad ? w.bad
-              : t->constant_entries ? "the program declares the table's entries constant" : NULL;
-        if (!bad)
-            table_clear(t);
-    } else if (!strcmp(name, "default")) {
-        bad = command_default(&w);
-    } else if (!strcmp(name, "default-reset")) {
-        struct table *t = table_word(&w);
-        bad = w.bad;
-        if (!bad)
-            fallback_declared(t);
-    } else if (!strcmp(name, "dump")) {
-        struct table *t = table_word(&w);
-        bad = w.bad;
-        if (!bad) {
-            command_dump(t, reply);
-            return;
-        }
-    } else if (!strcmp(name, "register-read")) {
-        bad = command_cells(&w, reply, registers, REGISTERS, 1, false);
-    } else if (!strcmp(name, "register-write")) {
-        bad = command_cells(&w, reply, registers, REGISTERS, 1, true);
-    } else if (!strcmp(name, "counter-read")) {
-        bad = command_cells(&w, reply, counters, COUNTERS, 2, false);
-    } else if (!strcmp(name, "counter-write")) {
-        bad = command_cells(&w, reply, counters, COUNTERS, 2, true);
-    } else if (!strcmp(name, "group")) {
-        bad = command_group(&w);
-    } else if (!strcmp(name, "mirror")) {
-        bad = command_mirror(&w);
-    } else if (!strcmp(name, "reset")) {
-        everything_reset();
-    } else if (!strcmp(name, "program")) {
-        say(reply, "ok %s\n", PROGRAM_HASH);
-        return;
-    } else if (!strcmp(name, "statistics")) {
-        say(reply, "ok %llu %llu", (unsigned long long)received, (unsigned long long)sent);
-        for (int i = 0; i < LOST_KINDS; i++)
-            say(reply, " %llu", (unsigned long long)lost_counts[i]);
-        say(reply, "\n");
-        return;
-    } else {
-        bad = "no such command";
-    }
-    if (bad) {
-        reply->size = before;
-        say(reply, "error %s\n", bad);
-    } else {
-        say(reply, "ok\n");
-    }
 }

@@ -360,6 +360,8 @@ int main(int count, char **words)
         registers[i].values = owned(calloc(registers[i].size + 1u, sizeof(u128)));
     for (unsigned i = 0; i < COUNTERS; i++)
         counters[i].values = owned(calloc(2 * (size_t)counters[i].size + 1, sizeof(u128)));
+    for (unsigned i = 0; i < METERS; i++)
+        meters[i].values = owned(calloc(meters[i].size + 1u, sizeof *meters[i].values));
     clock_start = clock_read();
     everything_reset();
 

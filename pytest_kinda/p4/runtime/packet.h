@@ -76,6 +76,18 @@ static inline void bytes_put(uint8_t *data, unsigned bytes, u128 value)
         data[i] = (uint8_t)value;
 }
 
+/* Whether two numbers in bytes are equal; their lengths may differ. */
+static NOTHING bool bytes_equal(const uint8_t *one, size_t size, const uint8_t *two, size_t other)
+{
+    for (; size > other; size--)
+        if (*one++)
+            return false;
+    for (; other > size; other--)
+        if (*two++)
+            return false;
+    return !memcmp(one, two, size);
+}
+
 static inline u128 mask_of(unsigned width)
 {
     return width >= 128 ? ~(u128)0 : ((u128)1 << width) - 1;
@@ -133,7 +145,7 @@ struct packet {
     bool checksum_error, exits, asserts;
     bool clones;
     uint32_t clone_session, clone_list;
-    uint32_t resubmit_list, recirculate_list; /* 0: it is not asked for */
+    uint32_t resubmit_list, recirculate_list, digest; /* 0: it is not asked for */
     struct phv *phv;
 };
 
@@ -143,6 +155,9 @@ static inline size_t size_of(const struct packet *p)
 }
 
 /* ---- tables ---- */
+
+struct meter;
+struct profile;
 
 enum match { EXACT, LPM, TERNARY, RANGE };
 
@@ -159,6 +174,11 @@ struct entry {
     int32_t priority;
     uint32_t handle, next; /* next in the hash chain: handle + 1 */
     uint16_t action, prefix;
+    bool of_group;         /* with a profile: whether `index` is a group or a member of it */
+    uint32_t index;
+    struct meter *meter;   /* of a table with a direct meter */
+    uint64_t hit;          /* of a table whose entries age: microseconds */
+    uint32_t timeout;      /* milliseconds, 0: none */
 };
 
 struct table {
@@ -169,7 +189,8 @@ struct table {
     uint32_t most;               /* entries */
     const uint16_t *actions;     /* ids of those it may run */
     uint16_t actions_count;
-    bool constant_entries, constant_default;
+    bool constant_entries, constant_default, metered, ages;
+    struct profile *profile; /* NULL: entries have actions of their own */
 
     struct entry **slots; /* by handle */
     uint32_t slots_count, used, first_free;

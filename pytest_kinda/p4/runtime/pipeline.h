@@ -166,6 +166,10 @@ static void ingress_step(struct packet *p)
         metadata_instance(copy, 1);
         mirror(copy, session);
     }
+    if (p->digest) {
+        digest_take(p);
+        p->digest = 0;
+    }
     if (p->resubmit_list) {
         struct packet whole = *p;
         whole.data = data;

@@ -124,6 +124,8 @@ static struct entry *entry_made(const struct table *t, unsigned arguments)
     e->arguments = owned(calloc(arguments + 1, sizeof *e->arguments));
     e->key = owned(calloc(1, t->key_bytes + 1u));
     e->mask = owned(calloc(1, t->key_bytes + 1u));
+    if (t->metered)
+        e->meter = owned(calloc(1, sizeof *e->meter));
     return e;
 }
 
@@ -132,6 +134,7 @@ static void entry_freed(struct entry *e)
     free(e->arguments);
     free(e->key);
     free(e->mask);
+    free(e->meter);
     free(e);
 }
 
@@ -171,6 +174,8 @@ static const char *table_add(struct table *t, struct entry *e)
     e->handle = handle;
     t->first_free = handle + 1;
     t->used++;
+    if (t->profile)
+        profile_use(t->profile, e, 1);
     if (t->match == EXACT || t->match == LPM) {
         chains_grow(t); /* before the entry has its slot: it is linked once */
         t->slots[handle] = e;
@@ -208,7 +213,23 @@ static void table_delete(struct table *t, struct entry *e)
     if (e->handle < t->first_free)
         t->first_free = e->handle;
     t->used--;
+    if (t->profile)
+        profile_use(t->profile, e, -1);
     entry_freed(e);
+}
+
+/* Gives an entry what `made` does, and takes its arguments. */
+static void entry_bind(struct table *t, struct entry *e, const struct entry *made)
+{
+    if (t->profile)
+        profile_use(t->profile, e, -1);
+    free(e->arguments);
+    e->arguments = made->arguments;
+    e->action = made->action;
+    e->of_group = made->of_group;
+    e->index = made->index;
+    if (t->profile)
+        profile_use(t->profile, e, 1);
 }
 
 static void table_clear(struct table *t)
