@@ -201,6 +201,8 @@ class Arithmetic:
             data = (value.value & ((1 << field.width) - 1)).to_bytes(field.width // 8, "big")
             listed = ", ".join(str(byte) for byte in data)
             return f"memcpy({place}, (const uint8_t[]){{{listed}}}, {len(data)});"
+        if isinstance(value, Lookahead) and (value.width, value.offset % 8) == (field.width, 0):
+            return f"memcpy({place}, data + at + {value.offset // 8}, {field.width // 8});"
         if self.is_place(value):
             source, other = self.place(value)
             if is_bytes(other) and not field.variable and not other.variable:
@@ -396,6 +398,10 @@ class Arithmetic:
                 return f"({left} {_RING[one.name]} {right})"
             if one.name == "~":
                 return f"(~{self.modular(one.operands[0], bits)})"
+            if one.name == ">>":
+                slice_ = self._slice(one.operands[0], one.operands[1], bits)
+                if slice_ is not None:
+                    return slice_
             if one.name == "<<":
                 count = self.exact(one.operands[1])
                 if count.low < 0:
@@ -406,7 +412,24 @@ class Arithmetic:
                 condition = self.truth(one.operands[0])
                 left, right = (self.modular(each, bits) for each in one.operands[1:])
                 return f"({condition} ? {left} : {right})"
+        if self.is_place(one):
+            slice_ = self._slice(one, Constant(0), bits)
+            if slice_ is not None:
+                return slice_
         return f"({kind})({self.exact(one).code})"
+
+    def _slice(self, one: Expression, shift: Expression, bits: int) -> str | None:
+        """Bits of a field that is wider than arithmetic, None where it is something else."""
+        if not self.is_place(one) or not isinstance(shift, Constant) or shift.value < 0:
+            return None
+        place, field = self.place(one)
+        if not is_bytes(field) or field.variable or field.signed:
+            return None
+        width = min(bits, field.width - shift.value)
+        if width <= 0:
+            return "0ull"
+        kind = "uint64_t" if bits <= 64 else "u128"
+        return f"({kind})bits_get({place}, {field.width - shift.value - width}, {width})"
 
     # ---- truth ----
 

@@ -218,14 +218,17 @@ class ValueSetControl:
 
 @dataclass(frozen=True)
 class Taken:
-    """Samples of a digest, oldest first, and how many were lost since the last were taken."""
+    """Samples of a digest, oldest first, each with its fields' values in the order of the program.
 
-    samples: tuple[Mapping[str, int], ...]
+    ``lost`` is how many were not kept since the last were taken.
+    """
+
+    samples: tuple[tuple[int, ...], ...]
     lost: int
 
 
 class DigestControl:
-    """What a program sends to the controller by ``digest``; the names are those of its fields.
+    """What a program sends to the controller by ``digest``.
 
     Samples wait in the switch until they are taken: 1024 of a digest, then more are lost. A sample
     that waits is not kept twice, as BMv2 keeps none that is not acknowledged yet.
@@ -243,13 +246,12 @@ class DigestControl:
         samples = tuple(self._sample(bytes.fromhex(each.split()[1])) for each in answer[:-1])
         return Taken(samples, int(answer[-1].split()[1]))
 
-    def _sample(self, data: bytes) -> Mapping[str, int]:
-        found, at = {}, 0
+    def _sample(self, data: bytes) -> tuple[int, ...]:
+        found, at = [], 0
         for reference in self.digest.fields:
             field = self._control.program.field(reference)
             assert field is not None
             size = (field.width + 7) // 8
-            name = f"{reference.header}.{reference.field}"
-            found[name] = int.from_bytes(data[at : at + size], "big")
+            found.append(int.from_bytes(data[at : at + size], "big"))
             at += size
-        return found
+        return tuple(found)

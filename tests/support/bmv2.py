@@ -82,7 +82,9 @@ def run_bmv2(
         write_pcap(folder / f"p{port}_in.pcap", mine)
         (folder / f"p{port}_out.pcap").unlink(missing_ok=True)
     # a queue of 64 packets loses what comes from a file: there is nothing that slows it down
-    commands = f"set_queue_depth {len(frames) * 16 + 64}\n{commands}"
+    lines = [f"set_queue_depth {len(frames) * 16 + 64}", *commands.splitlines()]
+    # without empty lines, for which the CLI does the last command again
+    commands = "".join(f"{line}\n" for line in lines if line.strip())
     words = [switch, "--use-files", str(start), "--thrift-port", str(control)]
     for port in ports:
         words += ["-i", f"{port}@p{port}"]

@@ -180,8 +180,12 @@ def written(folder: Path, content: Mapping[str, Any], name: str = "made.json") -
 
 def started(path: Path, flags: Sequence[str] = QUICK) -> FileSwitch:
     """The program as a process; what is compiled is kept in the user's cache, by content."""
-    found = read_program(path)
-    return FileSwitch(found, compile_program(translate(found), _cache(), flags=flags))
+    return FileSwitch(read_program(path), binary(path, flags))
+
+
+def binary(path: Path, flags: Sequence[str] = QUICK) -> Path:
+    """The compiled program."""
+    return compile_program(translate(read_program(path)), _cache(), flags=flags)
 
 
 @cache

@@ -102,7 +102,7 @@ static void hex_bytes(struct words *w, uint8_t *to, unsigned bytes)
         int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
         if ((high < 0 || low < 0) && !w->bad)
             w->bad = "not hexadecimal";
-        to[i] = (uint8_t)(high << 4 | low);
+        to[i] = (uint8_t)((unsigned)high << 4 | (unsigned)low);
     }
 }
 

@@ -206,3 +206,40 @@ def test_what_does_not_fit_128_bits_is_refused_with_its_line(tmp_path: Path) -> 
     content = p4.program({"h": [["w", 128, False]]}, [action], [p4.table("t", [action])])
     with pytest.raises(NotCoveredError, match=r"made.p4:42.*more than 128 bits"):
         translate(read_program(p4.written(tmp_path, content)))
+
+
+def test_slices_of_what_is_wider_than_arithmetic_are_its_bits(tmp_path: Path) -> None:
+    """A header looked at before it is extracted: p4c makes one wide field and slices of it."""
+    slices = [(156, 4), (92, 64), (0, 16), (40, 120), (100, 128), (152, 16)]
+    widths = [width for _, width in slices]
+    pad = -sum(widths) % 8
+    types = {"r": [[f"r{i}", width, False] for i, width in enumerate(widths)]}
+    if pad:
+        types["r"].append(["pad", pad, False])
+    wide, every = p4.field("meta", "wide"), p4.hexstr((1 << 160) - 1)
+    calls = [p4.call("add_header", {"type": "header", "value": "r"})]
+    calls += [
+        p4.assign(
+            p4.field("r", f"r{i}"),
+            p4.op("&", p4.op("&", p4.op(">>", wide, p4.hexstr(shift)), every),
+                  p4.hexstr((1 << width) - 1)),
+        )
+        for i, (shift, width) in enumerate(slices)
+    ]  # fmt: skip
+    action = p4.action(0, "slice", calls)
+    content = p4.program(types, [action], [p4.table("t", [action])])
+    content["header_types"].append({"name": "meta_t", "id": 2, "fields": [["wide", 160, False]]})
+    content["headers"].append({"name": "meta", "id": 2, "header_type": "meta_t", "metadata": True})
+    look = {"type": "lookahead", "value": [16, 160]}
+    content["parsers"][0]["parse_states"][0]["parser_ops"] = [
+        {"op": "set", "parameters": [wide, look]}
+    ]
+    dice = random.Random(3)
+    data = [bytes(dice.getrandbits(8) for _ in range(22)) for _ in range(20)]
+    with p4.started(p4.written(tmp_path, content)) as switch:
+        out = switch.send([*(Frame(1, one) for one in data), Frame(1, data[0][:21])])
+    for frame, one in zip(out, data, strict=False):
+        value = int.from_bytes(one[2:], "big")
+        found = [(value >> shift, width) for shift, width in slices]
+        assert frame.data == _bits([*found, (0, pad)]) + one
+    assert out[-1].data == bytes(sum(widths) // 8 + bool(pad)) + data[0][:21]  # too short: zero

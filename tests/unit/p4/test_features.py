@@ -125,10 +125,10 @@ def test_the_command_runs_a_program_on_files(path: Path, tmp_path: Path) -> None
 
 def test_the_command_says_what_is_not_covered(tmp_path: Path) -> None:
     content = features()
-    content["parse_vsets"] = [{"name": "allowed", "id": 0}]
+    content["extern_instances"] = [{"name": "allowed", "id": 0}]
     done = CliRunner().invoke(kinda, ["p4", "compile", str(p4.written(tmp_path, content))])
     assert done.exit_code == 1
-    assert "does not cover parser value sets (allowed)" in done.output
+    assert "does not cover instances of externs (allowed)" in done.output
 
 
 @pytest.mark.slow
