@@ -2,9 +2,9 @@
 
 ``python -m tests.support.p4_corpus FOLDER [-n PACKETS] [-s SEED] [-o DONE]`` takes every JSON file
 of a folder: random entries, members, meters and value sets, random packets, then the packets of
-each port. Where they differ BMv2 runs once more: what it does not send again itself (random numbers,
-its threads' races) is no difference. It needs BMv2 (see ``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a
-run can go on.
+each port. Where they differ BMv2 runs once more: what it does not send again itself (random
+numbers, races of its threads, fields of invalid headers) is no difference. It needs BMv2 (see
+``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a run can go on.
 """
 
 from __future__ import annotations
