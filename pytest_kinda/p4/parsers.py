@@ -26,10 +26,29 @@ from pytest_kinda.p4.program import (
     Verify,
 )
 
-HASHES = ("csum16", "crc16", "crc32", "crcCCITT", "xor16", "identity")
+HASHES = (
+    "csum16",
+    "identity",
+    "xxh64",
+    "xor16",
+    "xor32",
+    "crcCCITT",
+    "crc8",
+    "crc16",
+    "crc32",
+    "crc64",
+)
 """Algorithms of which runtime/hashes.h has ``hash_NAME``."""
 
-_SAME = {"cksum16": "csum16", "crc16_custom": "crc16", "crc32_custom": "crc32"}
+_SAME = {
+    "cksum16": "csum16",
+    "bmv2_hash": "xxh64",
+    # what "custom" means before somebody sets other parameters
+    "crc8_custom": "crc8",
+    "crc16_custom": "crc16",
+    "crc32_custom": "crc32",
+    "crc64_custom": "crc64",
+}
 _CORE = (
     "NoError",
     "PacketTooShort",

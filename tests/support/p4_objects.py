@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from tests.support import p4_programs as p4
 from tests.support.bmv2 import bytes_of
 
 FOLDER = Path(__file__).parent.parent / "data" / "p4"
@@ -127,3 +128,47 @@ def _option(dice: random.Random) -> bytes:
         return bytes([2]) + bytes_of(dice, 3)
     size = dice.choice((0, 1, 4, 8, 9))
     return bytes([kind, size]) + bytes_of(dice, size)
+
+
+ALGORITHMS = (
+    "csum16", "cksum16", "identity", "xxh64", "bmv2_hash", "xor16", "xor32", "crcCCITT",
+    "crc16", "crc32", "crc8_custom", "crc16_custom", "crc32_custom", "crc64_custom",
+)  # fmt: skip
+
+
+def hashes() -> dict[str, Any]:
+    """A program that writes every hash of a header and the payload into another header."""
+    types = {
+        "result": [[name, 64, False] for name in ALGORITHMS],
+        "start": [["one", 8, False], ["two", 40, False]],
+    }
+    inputs = [
+        p4.field("start", "one"),
+        p4.field("start", "two"),
+        {"type": "payload", "value": None},
+    ]
+    calls = [p4.call("add_header", {"type": "header", "value": "result"})]
+    calls += [
+        p4.call(
+            "modify_field_with_hash_based_offset",
+            p4.field("result", name),
+            p4.hexstr(0),
+            {"type": "calculation", "value": f"calc_{name}"},
+            p4.hexstr(0xFFFFFFFFFFFFFFFF),
+        )
+        for name in ALGORITHMS
+    ]
+    action = p4.action(0, "hash", calls)
+    content = p4.program(types, [action], [p4.table("t", [action])])
+    content["calculations"] = [
+        {"name": f"calc_{name}", "id": i, "algo": name, "input": inputs}
+        for i, name in enumerate(ALGORITHMS)
+    ]
+    state = content["parsers"][0]["parse_states"][0]
+    state["parser_ops"] = state["parser_ops"][1:]
+    return content
+
+
+def hash_frame(dice: random.Random) -> bytes:
+    """A packet for ``hashes``, of every length."""
+    return bytes_of(dice, dice.randrange(14, 120))

@@ -46,7 +46,7 @@ def by_bmv2(
 
 def main() -> None:
     """Record all, or those that are named."""
-    wanted = sys.argv[1:] or ["features", "router", "unions", "objects"]
+    wanted = sys.argv[1:] or ["features", "router", "unions", "objects", "hashes"]
     if "features" in wanted:
         given = packets(1, 300)
         bmv2.save(recorded("features"), given, by_bmv2(given))
@@ -61,6 +61,9 @@ def main() -> None:
         given = [Frame(1, one.data) for one in packets(1, 300, p4_objects.object_frame)]
         made = by_bmv2(given, p4_objects.OBJECTS, p4_objects.OBJECT_COMMANDS)
         bmv2.save(recorded("objects"), given, made)
+    if "hashes" in wanted:
+        given = packets(1, 60, p4_objects.hash_frame)
+        bmv2.save(recorded("hashes"), given, by_bmv2(given, p4_objects.hashes(), ""))
 
 
 if __name__ == "__main__":

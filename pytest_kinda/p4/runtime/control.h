@@ -48,6 +48,8 @@ static void entry_words(struct words *w, const struct table *t, struct entry *e)
     if (!e->of_group && strcmp(kind, "m") && !w->bad)
         w->bad = "neither a member nor a group";
     e->index = (uint32_t)number(w, 0, HANDLES_MOST - 1);
+    if (more(w) && !w->bad)
+        w->bad = "too many words";
     if (w->bad)
         return;
     if (e->of_group && !t->profile->selects)

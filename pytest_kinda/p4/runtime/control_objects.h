@@ -137,10 +137,10 @@ static struct member *member_word(struct words *w, struct profile *f, uint32_t *
     return found;
 }
 
-static struct members *group_word(struct words *w, struct profile *f)
+static struct member_group *group_word(struct words *w, struct profile *f)
 {
     uint32_t handle = (uint32_t)number(w, 0, HANDLES_MOST - 1);
-    struct members *found = w->bad ? NULL : group_of(f, handle);
+    struct member_group *found = w->bad ? NULL : group_of(f, handle);
     if (!found && !w->bad)
         w->bad = "no group has this handle";
     return found;
@@ -206,7 +206,7 @@ static const char *command_group_add(struct words *w, struct reply *reply)
 static const char *command_group_delete(struct words *w, struct reply *reply)
 {
     struct profile *f = profile_of_words(w);
-    struct members *g = group_word(w, f);
+    struct member_group *g = group_word(w, f);
     (void)reply;
     if (w->bad)
         return w->bad;
@@ -219,7 +219,7 @@ static const char *command_group_delete(struct words *w, struct reply *reply)
 static const char *group_change(struct words *w, bool joins)
 {
     struct profile *f = profile_of_words(w);
-    struct members *g = group_word(w, f);
+    struct member_group *g = group_word(w, f);
     uint32_t handle;
     (void)member_word(w, f, &handle);
     if (w->bad)

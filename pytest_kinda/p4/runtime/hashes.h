@@ -53,6 +53,31 @@ static NOTHING uint64_t hash_crcCCITT(const uint8_t *data, size_t size)
     return rest;
 }
 
+/* CRC-64 with the polynomial 0x1b (ISO 3309), reflected. */
+static NOTHING uint64_t hash_crc64(const uint8_t *data, size_t size)
+{
+    return crc_reflected(data, size, 0xd800000000000000, 0);
+}
+
+static NOTHING uint64_t hash_crc8(const uint8_t *data, size_t size)
+{
+    uint8_t rest = 0;
+    for (size_t i = 0; i < size; i++) {
+        rest ^= data[i];
+        for (int bit = 0; bit < 8; bit++)
+            rest = (uint8_t)(rest & 0x80 ? rest << 1 ^ 0x07 : rest << 1);
+    }
+    return rest;
+}
+
+static NOTHING uint64_t hash_xor32(const uint8_t *data, size_t size)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum ^= (uint32_t)data[i] << (24 - i % 4 * 8);
+    return sum;
+}
+
 static NOTHING uint64_t hash_xor16(const uint8_t *data, size_t size)
 {
     uint16_t sum = 0;
@@ -68,6 +93,59 @@ static NOTHING uint64_t hash_identity(const uint8_t *data, size_t size)
     for (size_t i = 0; i < size && i < 8; i++)
         value = value << 8 | data[i];
     return value;
+}
+
+/* XXH64 with the seed 0, as the xxHash fast digest algorithm's specification has it. */
+
+#define XXH_1 0x9e3779b185ebca87ull
+#define XXH_2 0xc2b2ae3d27d4eb4full
+#define XXH_3 0x165667b19e3779f9ull
+#define XXH_4 0x85ebca77c2b2ae63ull
+#define XXH_5 0x27d4eb2f165667c5ull
+
+static inline uint64_t rotated(uint64_t value, unsigned count)
+{
+    return value << count | value >> (64 - count);
+}
+
+static inline uint64_t little_endian(const uint8_t *data, unsigned bytes)
+{
+    uint64_t value = 0;
+    while (bytes-- > 0)
+        value = value << 8 | data[bytes];
+    return value;
+}
+
+static inline uint64_t xxh_round(uint64_t sum, uint64_t lane)
+{
+    return rotated(sum + lane * XXH_2, 31) * XXH_1;
+}
+
+static NOTHING uint64_t hash_xxh64(const uint8_t *data, size_t size)
+{
+    uint64_t sums[4] = {XXH_1 + XXH_2, XXH_2, 0, 0 - XXH_1}, value = XXH_5;
+    size_t i = 0;
+    for (; i + 32 <= size; i += 32)
+        for (unsigned k = 0; k < 4; k++)
+            sums[k] = xxh_round(sums[k], little_endian(data + i + 8 * k, 8));
+    if (size >= 32) {
+        value = rotated(sums[0], 1) + rotated(sums[1], 7) + rotated(sums[2], 12) +
+                rotated(sums[3], 18);
+        for (unsigned k = 0; k < 4; k++)
+            value = (value ^ xxh_round(0, sums[k])) * XXH_1 + XXH_4;
+    }
+    value += size;
+    for (; i + 8 <= size; i += 8)
+        value = rotated(value ^ xxh_round(0, little_endian(data + i, 8)), 27) * XXH_1 + XXH_4;
+    if (i + 4 <= size) {
+        value = rotated(value ^ little_endian(data + i, 4) * XXH_1, 23) * XXH_2 + XXH_3;
+        i += 4;
+    }
+    for (; i < size; i++)
+        value = rotated(value ^ data[i] * XXH_5, 11) * XXH_1;
+    value = (value ^ value >> 33) * XXH_2;
+    value = (value ^ value >> 29) * XXH_3;
+    return value ^ value >> 32;
 }
 
 /* ---- the input of a calculation ---- */

@@ -88,7 +88,7 @@ static NOTHING enum color meter_color(struct meter *m, bool counts_bytes, const 
 #define HANDLES_MOST (1u << 24)
 
 struct member { bool exists; uint16_t action; uint32_t uses; u128 *arguments; };
-struct members { bool exists; uint32_t uses, count, *handles; /* ascending */ };
+struct member_group { bool exists; uint32_t uses, count, *handles; /* ascending */ };
 
 struct profile {
     const char *name;
@@ -96,7 +96,7 @@ struct profile {
     const uint16_t *actions;
     uint16_t actions_count;
     struct member *members;
-    struct members *groups;
+    struct member_group *groups;
     uint32_t members_room, groups_room;
 };
 
@@ -105,7 +105,7 @@ static struct member *member_of(const struct profile *f, uint32_t handle)
     return handle < f->members_room && f->members[handle].exists ? &f->members[handle] : NULL;
 }
 
-static struct members *group_of(const struct profile *f, uint32_t handle)
+static struct member_group *group_of(const struct profile *f, uint32_t handle)
 {
     return handle < f->groups_room && f->groups[handle].exists ? &f->groups[handle] : NULL;
 }
@@ -116,7 +116,7 @@ static NOTHING struct member *member_chosen(const struct profile *f, const struc
 {
     if (!e->of_group)
         return member_of(f, e->index);
-    const struct members *g = group_of(f, e->index);
+    const struct member_group *g = group_of(f, e->index);
     return g && g->count ? member_of(f, g->handles[hash % g->count]) : NULL;
 }
 
@@ -157,11 +157,11 @@ static uint32_t group_add(struct profile *f)
         f->groups = owned(realloc(f->groups, f->groups_room * sizeof *f->groups));
         memset(f->groups + handle, 0, (f->groups_room - handle) * sizeof *f->groups);
     }
-    f->groups[handle] = (struct members){.exists = true};
+    f->groups[handle] = (struct member_group){.exists = true};
     return handle;
 }
 
-static const char *group_join(struct profile *f, struct members *g, uint32_t handle)
+static const char *group_join(struct profile *f, struct member_group *g, uint32_t handle)
 {
     uint32_t at = 0;
     while (at < g->count && g->handles[at] < handle)
@@ -176,7 +176,7 @@ static const char *group_join(struct profile *f, struct members *g, uint32_t han
     return NULL;
 }
 
-static const char *group_leave(struct profile *f, struct members *g, uint32_t handle)
+static const char *group_leave(struct profile *f, struct member_group *g, uint32_t handle)
 {
     for (uint32_t i = 0; i < g->count; i++) {
         if (g->handles[i] == handle) {
@@ -189,12 +189,12 @@ static const char *group_leave(struct profile *f, struct members *g, uint32_t ha
     return "the group has no such member";
 }
 
-static void group_remove(struct profile *f, struct members *g)
+static void group_remove(struct profile *f, struct member_group *g)
 {
     for (uint32_t i = 0; i < g->count; i++)
         f->members[g->handles[i]].uses--;
     free(g->handles);
-    *g = (struct members){0};
+    *g = (struct member_group){0};
 }
 
 static void profile_clear(struct profile *f)

@@ -51,6 +51,13 @@ def test_profiles_meters_and_value_sets_do_what_they_do_in_bmv2(switch: FileSwit
     assert {one[1] for one in results} == {1, 3, 5, 6}
 
 
+def test_every_hash_is_that_of_bmv2(tmp_path: Path) -> None:
+    frames, wanted = bmv2.load(recorded("hashes"))
+    with p4.started(p4.written(tmp_path, p4_objects.hashes())) as switch:
+        assert bmv2.by_port(switch.send(frames)) == wanted
+    assert len(wanted[0]) == len(frames) == 60
+
+
 def _frame(kind: int = 1, flow: int = 5, high: int = 1, low: int = 2, cell: int = 0) -> Frame:
     start = struct.pack("!BIB", kind, flow << 15 | high << 9 | low, cell)
     return Frame(1, start + bytes(20))
