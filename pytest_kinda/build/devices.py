@@ -23,6 +23,9 @@ _LOOK_LIMIT = 10.0  # one look on a busy machine may take longer than there is t
 # writes /etc/hosts and changes the owner of FRR's files, so that ours must come after it.
 _KATHARA_ENDED = "/tmp/EOS"
 
+KATHARA_NAMING = '[ "$(hostname)" = "$1" ] || hostname "$1" 2>/dev/null || :'
+"""What gives a device the name that its author gave it; Kathara takes fewer letters for names."""
+
 
 def start_devices(
     nodes: Sequence[NodePlan], containers: Mapping[str, str], *, kathara: bool
@@ -107,9 +110,9 @@ def await_kathara(nodes: Sequence[NodePlan], containers: Mapping[str, str]) -> N
 
 
 def _await_script(execution: ContainerExecution, name: str) -> None:
-    script = f"until [ -e {_KATHARA_ENDED} ]; do sleep 0.02; done"
+    script = f"until [ -e {_KATHARA_ENDED} ]; do sleep 0.02; done; {KATHARA_NAMING}"
     try:
-        finished = execution.run(["/bin/sh", "-c", script], timeout=30)
+        finished = execution.run(["/bin/sh", "-c", script, "await", name], timeout=30)
     except WaitTimeoutError as error:
         raise BuildError(
             STEP,

@@ -16,11 +16,12 @@ from urllib.parse import quote
 from pytest_kinda.build.devices import archive
 from pytest_kinda.build.engine import Deployed
 from pytest_kinda.build.engine_api import EngineError, docker_request, place_of
-from pytest_kinda.build.kathara import GIVEN_CAPABILITIES, image_of
+from pytest_kinda.build.kathara import image_of
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import NODE_LABEL, TESTBED_LABEL
 from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.operations import Operation, Place, SetInterface
+from pytest_kinda.plan.engines import KATHARA_CAPABILITIES
 from pytest_kinda.plan.values import DeviceSpec, NodePlan, Plan
 from pytest_kinda.setup.registry import pull
 
@@ -85,7 +86,7 @@ def container_name(node: NodePlan, testbed: str) -> str:
 def container(node: NodePlan, testbed: str) -> dict[str, Any]:
     """A device's container as the Docker API is asked for it."""
     device = node.device or DeviceSpec()
-    capabilities = sorted({*GIVEN_CAPABILITIES, *device.capabilities})
+    capabilities = sorted({*KATHARA_CAPABILITIES, *device.capabilities})
     ports = [_port(one) for one in device.ports]
     found: dict[str, Any] = {
         "Image": image_of(device.image),

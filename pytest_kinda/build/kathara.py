@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,16 +17,12 @@ from pytest_kinda.build.engine_api import containers_of, networks_of, place_of
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import bridge_name
 from pytest_kinda.errors import BuildError
+from pytest_kinda.plan.engines import KATHARA_CAPABILITIES
 from pytest_kinda.plan.values import DeviceSpec, NodePlan, Plan
 from pytest_kinda.setup.images import image
 
 STEP = "Kathara network"
 PLUGIN = "kathara/katharanp"
-
-GIVEN_CAPABILITIES = frozenset(
-    ("NET_ADMIN", "NET_RAW", "NET_BROADCAST", "NET_BIND_SERVICE", "SYS_ADMIN")
-)
-"""What Kathara gives to each device; more than these is ``privileged`` or the direct engine."""
 
 
 def lab_name(testbed: str) -> str:
@@ -65,9 +62,8 @@ class KatharaEngine:
         try:
             _manager().deploy_lab(lab)
         except Exception as error:
-            raise BuildError(
-                STEP, f"{type(error).__name__}: {error}", remedy="kinda doctor"
-            ) from error
+            said = as_declared(plan, f"{type(error).__name__}: {error}")
+            raise BuildError(STEP, said, remedy="kinda doctor") from error
         deployed = find_lab(plan, testbed)
         keeper.record([{"undo": "bridge", "name": one} for one in deployed.bridges.values()])
         return deployed
@@ -120,7 +116,7 @@ def _options(node: NodePlan, device: DeviceSpec) -> list[tuple[str, Any]]:
         found.append(("mem", f"{int(device.memory)}b"))
     if device.privileged:
         found.append(("privileged", True))
-    elif missing := sorted(set(device.capabilities) - GIVEN_CAPABILITIES):
+    elif missing := sorted(set(device.capabilities) - KATHARA_CAPABILITIES):
         raise BuildError(
             STEP,
             f"device {node.name} asks for capabilities {', '.join(missing)}, which Kathara does "
@@ -128,6 +124,18 @@ def _options(node: NodePlan, device: DeviceSpec) -> list[tuple[str, Any]]:
             remedy='privileged=True on the device, or engine="direct"',
         )
     return found
+
+
+def as_declared(plan: Plan, text: str) -> str:
+    """What Kathara says, with the names of devices and links that their author knows."""
+    pairs = [(one.engine_name, one.name) for one in plan.segments]
+    pairs += [(one.engine_name, one.name) for one in plan.nodes]
+    names = {theirs: ours for theirs, ours in pairs if theirs != ours}
+    if not names:
+        return text
+    longest = sorted(names, key=len, reverse=True)
+    known = "|".join(re.escape(one) for one in longest)
+    return re.sub(rf"(?<![\w.-])(?:{known})(?![\w-])", lambda found: names[found[0]], text)
 
 
 def find_lab(plan: Plan, testbed: str) -> Deployed:

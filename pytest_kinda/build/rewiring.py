@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from itertools import count
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.build.devices import await_device, said, start_device
+from pytest_kinda.build.devices import KATHARA_NAMING, await_device, said, start_device
 from pytest_kinda.build.engine_api import containers_of, place_of
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.build.kathara import find_bridges
@@ -136,10 +136,10 @@ class Rewiring:
         return found
 
     def _uncover_files(self, node: NodePlan) -> None:
-        """Take away what Docker mounts over the device's own files, as Kathara does."""
+        """Take away what Docker mounts over the device's own files, as Kathara does; its name."""
         execution = ContainerExecution(self.places[node.name].container, node.name)
-        script = "for one in /etc/resolv.conf /etc/hosts; do umount $one 2>/dev/null; done; true"
-        execution.run(["/bin/sh", "-c", script])
+        script = "for one in /etc/resolv.conf /etc/hosts; do umount $one 2>/dev/null; done"
+        execution.run(["/bin/sh", "-c", f"{script}; {KATHARA_NAMING}", "again", node.name])
 
     def _macs(self, node: NodePlan) -> dict[str, str]:
         """The MAC address of each interface that Docker has given to a device."""

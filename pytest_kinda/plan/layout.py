@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pytest_kinda.errors import Problem
 from pytest_kinda.topology import KubernetesNode, Link, Node, Topology, forwarding
 
 
@@ -145,25 +144,3 @@ def _domains(segments: dict[str, Segment], roles: dict[str, str]) -> list[Domain
         )
         for members in found.values()
     ]
-
-
-def layout_problems(layout: Layout, engine: str) -> list[Problem]:
-    """What the engine cannot carry out: Kathara numbers a device's interfaces from eth0."""
-    problems: list[Problem] = []
-    if engine != "kathara":
-        return problems
-    for name, ports in layout.ports.items():
-        if isinstance(layout.nodes[name], KubernetesNode):
-            continue
-        found = sorted(one.name for one in ports)
-        wanted = sorted(f"eth{index}" for index in range(len(ports)))
-        if found != wanted:
-            problems.append(
-                Problem(
-                    f"node {name}",
-                    "interfaces",
-                    ", ".join(found),
-                    f"{', '.join(wanted)}, as Kathara names them (or engine='direct')",
-                )
-            )
-    return problems

@@ -23,7 +23,8 @@ from pytest_kinda.plan.addressing import (
 from pytest_kinda.plan.codec import signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind
 from pytest_kinda.plan.dynamic import routing_contexts, routing_problems
-from pytest_kinda.plan.layout import Layout, Port, lay_out, layout_problems
+from pytest_kinda.plan.engines import engine_problems
+from pytest_kinda.plan.layout import Layout, Port, lay_out
 from pytest_kinda.plan.naming import engine_names, mac
 from pytest_kinda.plan.routing import path_problems, routes
 from pytest_kinda.plan.shaping import shape_of, shape_problems
@@ -84,7 +85,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
         raise PlanError(f"plan of {topology.name!r}", problems)
 
     layout = lay_out(topology)
-    problems = layout_problems(layout, options.engine) + path_problems(layout)
+    problems = engine_problems(layout, options.engine) + path_problems(layout)
     problems += routing_problems(layout)
     way_out = outside.problems(layout, options)
     problems += way_out

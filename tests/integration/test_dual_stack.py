@@ -12,6 +12,7 @@ import pytest
 from pytest_kinda import ControlPlane, Host, Link, Router, Topology, Worker
 from pytest_kinda.plan import PlanOptions
 from pytest_kinda.testbed import Testbed
+from pytest_kinda.topology import Node
 from tests.support.documents import examples, execute
 
 TOPOLOGY = Topology(
@@ -23,6 +24,13 @@ TOPOLOGY = Topology(
     ],
 )
 WEB = "mkdir /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
+ROUTE_PROTOCOLS = {
+    "static": ("66", "66"),  # our mark on routes
+    "ospf": ("ospf", "ospf"),
+    "bgp": ("bgp", "bgp"),
+    "rip": ("rip", "ripng"),
+}
+"""By each kind of routing, what the kernel says has made a route of IPv4 and of IPv6."""
 MTU = 1476  # 1500 less an outer IPv4 header and GRE
 FORWARDING = [Path(f"/proc/sys/net/ipv6/conf/{one}/forwarding") for one in ("all", "default")]
 
@@ -209,18 +217,42 @@ def test_the_example_of_the_documentation(dual, pods):
         dual.cluster.end_namespace()
 
 
-def test_routers_carry_both_families_without_a_tunnel():
+def four_ways() -> Topology:
+    """Three nodes and, for each way to make routes, two routers between the first and the last."""
+    nodes: list[Node] = [ControlPlane("c1"), Worker("w1"), Worker("w2")]
+    links = []
+    for number, way in enumerate(ROUTE_PROTOCOLS):
+        first, second = f"{way}1", f"{way}2"
+        nodes += [Router(first, routing=way), Router(second, routing=way)]
+        pairs = [("c1", first), ("w1", first), ("w2", second), (first, second)]
+        links += [
+            Link(a, b, ipv6=f"fd00:{number}:{at}::/64") for at, (a, b) in enumerate(pairs, start=1)
+        ]
+    return Topology("four-ways", nodes, links)
+
+
+def test_routes_of_every_kind_carry_both_families_without_a_tunnel():
     options = PlanOptions(ip_family="dual", pods="routed", engine="direct")
-    topology = TOPOLOGY.with_(name="dual-routed", nodes=[Router("r1", routing="bgp")])
-    with Testbed(topology, options=options) as routed:
-        found = routed.verify(wait=3.0)
-        assert found, str(found)
-        assert len(found.pods6.pairs) == 6
+    with Testbed(four_ways(), options=options) as routed:
         server = routed.cluster.run_pod("server", node="w2", namespace="default")
         client = routed.cluster.run_pod("client", node="w1", namespace="default")
-        with routed.capture(routed.link("w2", "r1"), filter="icmp6 or proto gre") as capture:
-            fits = 1500 - 48
-            assert routed.ping(client, server.ip6, count=2, size=fits, dont_fragment=True)
+        for way, protocols in ROUTE_PROTOCOLS.items():
+            first, second = f"{way}1", f"{way}2"
+            made_by = []
+            for version, network in zip("46", routed.plan.node("w2").pod_cidrs, strict=True):
+                argv = ("ip", f"-{version}", "-j", "route", "show", network)
+                (route,) = routed.device(first).exec(*argv).json()
+                made_by.append(route["protocol"])
+            assert tuple(made_by) == protocols, way
+            for near, far, pod in ((first, second, server), (second, first, client)):
+                for address in pod.ips:
+                    assert routed.trace(near, address).nodes == (near, far, pod.node), way
+        ways = [routed.link("w2", f"{way}2") for way in ROUTE_PROTOCOLS]
+        with routed.capture(ways, filter="icmp or icmp6 or proto gre") as capture:
+            for address, head in zip(server.ips, (28, 48), strict=True):
+                assert routed.ping(client, address, count=2, size=1500 - head, dont_fragment=True)
         assert capture.count("proto gre") == 0
         echoes = {(one.ip.source, one.ip.destination) for one in capture.packets if one.icmp}
         assert {(client.ip6, server.ip6), (server.ip6, client.ip6)} <= echoes
+        leaks = routed.leaks()
+        assert not leaks, str(leaks)

@@ -13,8 +13,11 @@ import pytest
 from pytest_kinda.build import directories
 from pytest_kinda.build.devices import archive
 from pytest_kinda.build.directories import find_testbed_directory, new_testbed_directory
+from pytest_kinda.build.kathara import as_declared
 from pytest_kinda.build.progress import Lines, step
 from pytest_kinda.errors import KindaError
+from pytest_kinda.generators import fat_tree
+from pytest_kinda.plan import plan
 from pytest_kinda.plan.values import FileSpec
 
 
@@ -88,3 +91,13 @@ def test_limits_of_containers_are_plain_numbers() -> None:
     assert ("cpus", 0.5) in options
     worker = plan(mixed()).node("w1")
     assert str(limits_of(worker)) == "{'Memory': 1073741824, 'MemorySwap': 1073741824}"
+
+
+def test_what_kathara_says_has_the_names_that_were_declared() -> None:
+    made = plan(fat_tree(2, leaves="hosts"))
+    router, link = made.node("a1-1"), made.segment("a1-1--core1")
+    assert router.engine_name != "a1-1"
+    said = f"Device with name `{router.engine_name}` already exists on {link.engine_name}."
+    assert as_declared(made, said) == "Device with name `a1-1` already exists on a1-1--core1."
+    part = f"x{router.engine_name} core1"
+    assert as_declared(made, part) == part

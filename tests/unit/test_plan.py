@@ -416,6 +416,25 @@ def test_kathara_takes_interfaces_that_are_numbered_only() -> None:
     assert made.node("h1").interfaces[0].name == "lan"
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"ports": ["127.0.0.1:80:80"]}, "ports: found 127.0.0.1:80:80; expected HOST:CONTAINER"),
+        ({"sysctls": {"kernel.msgmax": "9"}}, "sysctls: found kernel.msgmax; expected those of"),
+        ({"capabilities": ["SYS_TIME"]}, "capabilities: found SYS_TIME; expected of NET_ADMIN"),
+    ],
+)
+def test_what_kathara_cannot_give_a_device_is_refused(
+    settings: dict[str, Any], expected: str
+) -> None:
+    made = Topology("t", [Host("h1", **settings)], [])
+    assert f"node h1: {expected}" in refused(made)
+    assert "engine='direct'" in refused(made)
+    plan(made, PlanOptions(engine="direct"))
+    if "capabilities" in settings:
+        plan(Topology("t", [Host("h1", privileged=True, **settings)], []))
+
+
 def test_direct_engine_wires_everything() -> None:
     made = plan(mixed(), PlanOptions(engine="direct"))
     wired = wire_operations(made, {}, "t")
