@@ -1,21 +1,28 @@
-"""A star of devices up and down: by hand, on the direct engine and on Kathara, in one run.
+"""A star of devices up and down: by hand, direct, on Kathara and on containerlab, in one run.
 
 Run as root: ``python benchmarks/engines.py [--sizes 21 51] [--repeats 3] [--engines direct ...]``.
 
 "By hand" is what the machine can do: the same containers from a pool of 8 threads, cables and
 addresses by netlink, no journal, no keeper, no routes, nothing to undo from. The bar: the direct
 engine, from plan to standing testbed and from there to nothing left, within 1.3 times that.
-Repeats go round, so that a busy machine hits all; medians are printed, with the times of an idle
-machine that design.md names (2 cores) beside them.
+containerlab is measured where its program is. Repeats go round, so that a busy machine hits all;
+medians are printed, with the times of an idle machine that design.md names (2 cores) beside them.
+
+With several sizes the last lines say whether setting up is linear: what a node and its link cost
+at the largest size, beside what they cost at the smallest (bar: 1.3 times).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -120,6 +127,38 @@ def wire(planned: Plan, places: Any) -> None:
             space.close()
 
 
+def by_containerlab(planned: Plan) -> tuple[float, float, str]:
+    """Seconds that containerlab takes for the same containers and cables, without addresses."""
+    image = container(planned.nodes[0], "bench")["Image"]
+    names = [one.name for one in planned.nodes]
+    at = {
+        (node.name, one.name): f"{node.name}:eth{number}"
+        for node in planned.nodes
+        for number, one in enumerate(node.interfaces, start=1)
+    }
+    lab = {
+        "name": f"bench{uuid.uuid4().hex[:8]}",
+        "topology": {
+            "nodes": {name: {"kind": "linux", "image": image} for name in names},
+            "links": [
+                {"endpoints": [at[one.node, one.interface] for one in segment.members]}
+                for segment in planned.segments
+            ],
+        },
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "lab.clab.yml")
+        path.write_text(json.dumps(lab))
+        times = []
+        for argv in (("deploy", "-t", path), ("destroy", "--cleanup", "-t", path)):
+            begun = time.monotonic()
+            subprocess.run(
+                ["containerlab", *map(str, argv)], check=True, cwd=directory, capture_output=True
+            )
+            times.append(time.monotonic() - begun)
+    return times[0], times[1], "with a management network of its own"
+
+
 def by_engine(planned: Plan) -> tuple[float, float, str]:
     """Seconds from a plan to a standing testbed and back to nothing."""
     progress = Timed()
@@ -142,18 +181,29 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["direct", "kathara"])
     given = parser.parse_args()
     print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
-    for size in given.sizes:
-        measure(size, given.repeats, given.engines)
+    costs = {size: measure(size, given.repeats, given.engines) for size in sorted(given.sizes)}
+    if len(costs) > 1:
+        print("\nmilliseconds to set up a node and its link")
+        least, most = min(costs), max(costs)
+        for name in costs[least]:
+            each = {size: 1000 * ups[name] / (2 * size - 1) for size, ups in costs.items()}
+            told = ", ".join(f"{size}: {cost:.1f}" for size, cost in each.items())
+            met = "met" if each[most] <= BAR * each[least] else "missed"
+            print(f"  {name:12} {told}; {each[most] / each[least]:.2f} (bar {BAR}: {met})")
 
 
-def measure(size: int, repeats: int, engines: list[str]) -> None:
-    """One size: every way in turn, ``repeats`` times; the medians as a table."""
+def measure(size: int, repeats: int, engines: list[str]) -> dict[str, float]:
+    """One size: every way in turn, ``repeats`` times; the medians as a table, and the seconds up."""
     ways: dict[str, Callable[[], tuple[float, float, str]]] = {}
     planned = plan(star(size), PlanOptions(engine="direct"), facts())
     ways["by hand"] = lambda: by_hand(planned)
     for engine in engines:
         one = plan(star(size), PlanOptions(engine=engine), facts())  # type: ignore[arg-type]
         ways[engine] = lambda one=one: by_engine(one)  # type: ignore[misc]
+    if shutil.which("containerlab"):
+        ways["containerlab"] = lambda: by_containerlab(planned)
+    else:
+        print("containerlab: not here")
     seen: dict[str, list[tuple[float, float, str]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
@@ -161,18 +211,21 @@ def measure(size: int, repeats: int, engines: list[str]) -> None:
     idle = IDLE.get(size)
     print(f"\nstar of {size} devices" + (f"; idle machine, by hand: {idle}" if idle else ""))
     hand: tuple[float, float] | None = None
+    ups: dict[str, float] = {}
     for name, results in seen.items():
         up, down = (statistics.median(one[at] for one in results) for at in (0, 1))
         hand = hand or (up, down)
+        ups[name] = up
         ratios = up / hand[0], down / hand[1]
-        line = f"  {name:8} up {up:6.2f} s ({ratios[0]:.2f})  down {down:6.2f} s ({ratios[1]:.2f})"
+        line = f"  {name:12} up {up:6.2f} s ({ratios[0]:.2f})  down {down:6.2f} s ({ratios[1]:.2f})"
         if name == "direct":
             met = ["met" if one <= BAR else "missed" for one in ratios]
             line += f"  bar {BAR:.2f}: up {met[0]}, down {met[1]}"
             if idle:
                 line += f"; of the idle machine's {up / idle[0]:.2f}, {down / idle[1]:.2f}"
         print(line)
-        print(f"           last: {results[-1][2]}")
+        print(f"               last: {results[-1][2]}")
+    return ups
 
 
 if __name__ == "__main__":
