@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def measure(size: int, repeats: int, engines: list[str]) -> dict[str, float]:
-    """One size: every way in turn, ``repeats`` times; the medians as a table, and the seconds up."""
+    """One size: every way in turn, ``repeats`` times; the medians as a table, the seconds up."""
     ways: dict[str, Callable[[], tuple[float, float, str]]] = {}
     planned = plan(star(size), PlanOptions(engine="direct"), facts())
     ways["by hand"] = lambda: by_hand(planned)

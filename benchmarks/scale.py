@@ -159,9 +159,8 @@ def main() -> None:
         middle = used[len(used) // 2]
         print(f"memory of a worker: {verdict(middle, MEMORY_BAR, 'MB')}; most {used[-1]:.1f}")
         first, idle, after = settled_processors(before)
-        print(
-            f"idle: at first {first:.2f}, after {after:.0f} s {verdict(idle, IDLE_BAR, 'processors')}"
-        )
+        told = verdict(idle, IDLE_BAR, "processors")
+        print(f"idle: at first {first:.2f}, after {after:.0f} s {told}")
     finally:
         begun = time.monotonic()
         kinda.close()

@@ -39,7 +39,8 @@ def engine_problems(layout: Layout, engine: str) -> list[Problem]:
 
 
 def _of_container(node: Node) -> Iterator[Problem]:
-    for port in getattr(node, "ports", ()):
+    ports = getattr(node, "ports", ())
+    for port in ports if isinstance(ports, tuple) else ():
         if port.count(":") > 1:
             expected = f"HOST:CONTAINER: Kathara publishes on all addresses {_INSTEAD}"
             yield Problem(node.where, "ports", port, expected)

@@ -410,6 +410,10 @@ def _warnings(
                 f"link {link.name}: its settings hold for what {other} sends; what comes from the"
                 f" hub {hub} is as its senders' links make it"
             )
+    for link in topology.links:
+        for hub, other in (link.ends, link.ends[::-1]):
+            if layout.roles[hub] == "hub" and (why := layout.nodes[other].on_a_hub):
+                found.append(f"{other} is on the hub {hub}: {why}")
     for name, count in Counter(end for one in topology.links for end in one.ends).items():
         if layout.roles[name] == "hub" and count == 1:
             found.append(f"hub {name} has one end only")

@@ -93,6 +93,7 @@ class Lab:
     pods: list[Namespace]
     router: Namespace
     operations: list[AddTunnel] = field(default_factory=list)
+    underlay_mtu: int = 1500
 
     def tunnel(self, number: int, driver: str, mtu: int | None = None) -> AddTunnel:
         """The tunnel of node ``number`` (from 1)."""
@@ -109,7 +110,7 @@ class Lab:
                 for i in peers
                 for cidr in (f"10.244.{i}.0/24", f"fd00:244:{i}::/64")
             ),
-            mtu=mtu or 1500 - OVERHEAD[driver],
+            mtu=mtu or self.underlay_mtu - OVERHEAD[driver],
         )
 
     def add_tunnels(self, *drivers: str) -> None:
@@ -139,7 +140,7 @@ def lab(size: int = 2, *, underlay_mtu: int = 1500) -> Iterator[Lab]:
     router = new_namespace()
     with entered(router):
         sysctl("net/ipv4/ip_forward", "1")
-    made = Lab([], [], router)
+    made = Lab([], [], router, underlay_mtu=underlay_mtu)
     try:
         for i in range(1, size + 1):
             node, pod = new_namespace(), new_namespace()
@@ -148,7 +149,7 @@ def lab(size: int = 2, *, underlay_mtu: int = 1500) -> Iterator[Lab]:
             connect(node, "net0", router, f"r{i}", underlay_mtu)
             configure(router, f"r{i}", f"10.9.{i}.254/24")
             configure(node, "net0", f"10.9.{i}.1/24", v4=f"10.9.{i}.254")
-            connect(pod, "eth0", node, "pod0")
+            connect(pod, "eth0", node, "pod0", underlay_mtu)
             v4, v6 = f"10.244.{i}", f"fd00:244:{i}::"
             configure(node, "pod0", f"{v4}.254/24", f"{v6}fe/64")
             configure(pod, "eth0", f"{v4}.2/24", f"{v6}2/64", v4=f"{v4}.254", v6=f"{v6}fe")

@@ -83,6 +83,22 @@ def test_a_lab_object_is_the_same_topology_as_its_directory(
     }
 
 
+def test_nodes_are_attached_to_a_lab_object_as_to_its_directory() -> None:
+    from Kathara.parser.netkit.LabParser import LabParser
+
+    path = OWN / "kathara" / "two-routers"
+    arguments = {
+        "workers": ["pc_1", "pc_2"],
+        "nodes": [ControlPlane("c1"), Worker("w9")],
+        "attach": [Link("c1", "A"), Link("w9", "r1")],
+    }
+    found = read(LabParser.parse(str(path)), **arguments)  # type: ignore[arg-type]
+    assert found.with_(name="two-routers") == read(path, **arguments)
+    made = plan(found)
+    assert made.node("c1").interfaces[0].segment == made.node("pc-1").interfaces[0].segment
+    assert made.node("w9").interfaces[0].peers == ("r1",)
+
+
 def read_object(lab: object) -> Topology:
     return read(lab)  # type: ignore[arg-type]
 

@@ -385,6 +385,16 @@ def test_the_balancers_traffic_does_not_cross_the_network() -> None:
         plan(controls(2), PlanOptions(control_plane_traffic="network"))
 
 
+def test_a_kind_that_a_hub_confuses_says_so() -> None:
+    class Programmed(Host):
+        on_a_hub = "it hears what it has sent itself"
+
+    nodes = [Programmed("p1"), Host("h1"), Programmed("p2"), Hub("lan")]
+    links = [Link("p1", "lan"), Link("lan", "h1"), Link("p1", "p2")]
+    made = plan(Topology("t", nodes, links))
+    assert made.warnings == ("p1 is on the hub lan: it hears what it has sent itself",)
+
+
 def test_control_plane_traffic_over_the_network_needs_links_everywhere() -> None:
     nodes = [ControlPlane("c1"), Worker("w1"), Router("r1")]
     options = PlanOptions(control_plane_traffic="network")

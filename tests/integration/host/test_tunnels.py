@@ -69,6 +69,27 @@ def three(driver: str) -> Iterator[Lab]:
         yield made
 
 
+COMBINATIONS = [
+    *((driver, 1500) for driver in ("bpf", "gre", "vxlan")),
+    ("bpf", 1304),  # the least with which IPv6 fits inside
+    ("bpf", 9000),
+    ("gre", 9000),
+    ("vxlan", 1400),
+    ("vxlan", 9000),
+]
+"""Each driver, on links of the usual MTU, of a smaller and a larger one."""
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda one: f"{one[0]}-{one[1]}")
+def fabric(request: pytest.FixtureRequest) -> Iterator[tuple[Lab, int]]:
+    """Two nodes, and the largest packet that fits into their tunnel."""
+    driver, mtu = request.param
+    need(driver)
+    with lab(2, underlay_mtu=mtu) as made:
+        made.add_tunnels(driver)
+        yield made, mtu - OVERHEAD[driver]
+
+
 @pytest.fixture(scope="module")
 def two(gre_driver: str) -> Iterator[Lab]:
     with lab(2) as made:
@@ -90,11 +111,11 @@ def test_nodes_talk_to_pods_from_an_address_of_their_pod_network(three):
     assert ping(three.pods[0], "10.244.2.1") == Reply("reply")
 
 
-def test_exactly_the_mtu_passes_and_one_more_is_told(three, driver):
-    mtu = 1500 - OVERHEAD[driver]
+def test_exactly_the_mtu_passes_and_one_more_is_told(fabric):
+    made, mtu = fabric
     for address in ("10.244.2.2", "fd00:244:2::2"):
-        assert ping(three.pods[0], address, mtu) == Reply("reply")
-        assert ping(three.pods[0], address, mtu + 1) == Reply("too big", mtu)
+        assert ping(made.pods[0], address, mtu) == Reply("reply")
+        assert ping(made.pods[0], address, mtu + 1) == Reply("too big", mtu)
 
 
 OFFLOADS = {
@@ -127,9 +148,11 @@ def offloaded(made: Lab, changes: list[tuple[str, str, dict[str, bool]]]) -> Ite
 
 @pytest.mark.parametrize("offloads", OFFLOADS.values(), ids=OFFLOADS)
 @pytest.mark.parametrize("address", ["10.244.2.2", "fd00:244:2::2"], ids=["IPv4", "IPv6"])
-def test_full_size_tcp(two, offloads, address):
-    with offloaded(two, offloads):
-        transfer(two.pods[0], two.pods[1], address, 8_000_000)
+def test_full_size_tcp(fabric, offloads, address):
+    made, mtu = fabric
+    with offloaded(made, offloads):
+        assert ping(made.pods[0], address, mtu) == Reply("reply")
+        transfer(made.pods[0], made.pods[1], address, 5_000_000)
 
 
 def test_the_wire_has_plain_gre(two, tmp_path):
@@ -181,6 +204,26 @@ def test_the_wire_has_plain_gre(two, tmp_path):
         assert "10.244.1.2 > 10.244.2.2: ICMP echo" in text
         for complaint in ("incorrect", "bad cksum", "unknown", "invalid"):
             assert complaint not in text
+
+
+def test_the_wire_has_vxlan_gpe():
+    """What `tunnel="vxlan"` sends: the packet itself behind UDP 4790, without Ethernet."""
+    need("vxlan")
+    with lab(2) as made:
+        made.add_tunnels("vxlan")
+        for address, protocol in (("10.244.2.2", 1), ("fd00:244:2::2", 2)):
+            with frames(made.router, "r1") as seen:
+                assert ping(made.pods[0], address) == Reply("reply")
+            outers = [dpkt.ethernet.Ethernet(one).data for one in seen if one[12:14] == b"\x08\x00"]
+            assert {(socket.inet_ntoa(one.src), one.p) for one in outers} >= {("10.9.1.1", 17)}
+            (sent,) = (one for one in outers if one.src == socket.inet_aton("10.9.1.1"))
+            assert sent.data.dport == 4790
+            flags, inside = sent.data.data[0], sent.data.data[3]
+            assert (flags & 0x0C, inside) == (0x0C, protocol)  # an identifier, and GPE
+            packet = sent.data.data[8:]
+            assert packet[0] >> 4 == (6 if ":" in address else 4)
+            assert len(packet) == 84
+            assert len(seen[0]) - 14 - len(packet) == OVERHEAD["vxlan"]
 
 
 def decoded_by_tcpdump(program: str, seen: list[bytes], path: Path) -> str:
