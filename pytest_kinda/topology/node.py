@@ -97,7 +97,7 @@ class Node:
     kind: ClassVar[str] = "node"
     name_pattern: ClassVar[re.Pattern[str]] = DEVICE_NAME
     on_a_hub: ClassVar[str] = ""
-    """What the author must know where one is on a hub, which repeats every frame to all its ends."""
+    """What the author must know of one at a hub, which repeats every frame to all its ends."""
     name_expected: ClassVar[str] = (
         "1 to 63 of a-z, 0-9, '-' and '_', with a letter or digit first and last"
     )
