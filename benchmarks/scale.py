@@ -86,10 +86,14 @@ def settled_processors(before: float) -> tuple[float, float, float]:
 
 
 def memory(container: str) -> float:
-    """MB of a container as `docker stats` has it: without the cache that can be given back."""
+    """MB of a container as `docker stats` has it: without the cache that can be given back.
+
+    With cgroups of version 1 the usage is that of all below, and so must the cache be.
+    """
     stats = docker_request("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
     found = stats["memory_stats"]
-    return float(found["usage"] - found["stats"].get("inactive_file", 0)) / 1e6
+    stats = found["stats"]
+    return float(found["usage"] - stats.get("total_inactive_file", stats["inactive_file"])) / 1e6
 
 
 def moments(kinda: Testbed, begun: float) -> tuple[float, float]:
