@@ -90,8 +90,8 @@ def memory(container: str) -> float:
 
     With cgroups of version 1 the usage is that of all below, and so must the cache be.
     """
-    stats = docker_request("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
-    found = stats["memory_stats"]
+    answer = docker_request("GET", f"/containers/{container}/stats?stream=false&one-shot=true")
+    found = answer["memory_stats"]
     stats = found["stats"]
     return float(found["usage"] - stats.get("total_inactive_file", stats["inactive_file"])) / 1e6
 
