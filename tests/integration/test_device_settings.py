@@ -119,7 +119,7 @@ def test_a_published_port_leads_into_it(kinda: Any) -> None:
 
 def test_routers_speak_what_their_own_files_say(kinda: Any) -> None:
     assert kinda.ping("d-1", "d-2", count=1)
-    for name, said in (("r-1", "hostname one-file"), ("r-2", "hostname of-quagga")):
+    for name, said in (("r-1", "router-id 1.1.1.1"), ("r-2", "router-id 2.2.2.2")):
         assert said in kinda.device(name).exec("vtysh", "-c", "show running-config").stdout
     seen = kinda.device("r-1").exec("vtysh", "-c", "show ip ospf neighbor").stdout
     assert "2.2.2.2" in seen

@@ -223,7 +223,7 @@ def test_the_wire_has_vxlan_gpe():
             packet = sent.data.data[8:]
             assert packet[0] >> 4 == (6 if ":" in address else 4)
             assert len(packet) == 84
-            assert len(seen[0]) - 14 - len(packet) == OVERHEAD["vxlan"]
+            assert sent.len - len(packet) == OVERHEAD["vxlan"]
 
 
 def decoded_by_tcpdump(program: str, seen: list[bytes], path: Path) -> str:
