@@ -58,7 +58,7 @@ TOPOLOGY = Topology(
             "r-2",
             image="@router",
             routing=None,
-            mounts=["../data/frr/quagga:/etc/frr"],
+            mounts=["../data/frr/quagga:/etc/frr:ro"],
             startup_commands=["/usr/lib/frr/frrinit.sh start"],
             healthcheck=["sh", "-c", "ip route show 10.71.1.0/24 | grep -q 'proto ospf'"],
         ),
