@@ -32,6 +32,7 @@ from typing import Any
 
 from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.host.namespaces import Namespace, setns
+from pytest_kinda.host.packet_sender import MOST, PacketSender
 
 MARK = 0x6B686F6C
 """What marks a packet that has been held; ``MARK`` in ``programs/shape.c``."""
@@ -45,6 +46,8 @@ LATE = 200_000
 _NICE = -10
 _QUEUE = 4096  # packets that the TAP keeps while this process does not run
 _AWAKE = 60_000  # nanoseconds
+_DENSE = 4  # packets that follow within that time: no single one is worth waiting awake for
+_PAUSE = 30e-6  # seconds between looks at dense traffic
 _BURST = 64  # packets read before the clock is looked at again
 _VIRTIO = 10  # bytes of the header before each frame
 _FRAME = 70_000
@@ -53,8 +56,6 @@ _TUNSETIFF, _TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 _TAP, _NO_PI, _VNET_HDR = 0x0002, 0x1000, 0x4000
 _CSUM, _TSO4, _TSO6, _TSO_ECN, _USO4, _USO6 = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
 _SIOCSIFTXQLEN = 0x8943
-_SOL_PACKET, _PACKET_VNET_HDR = 263, 15
-_SO_SNDBUFFORCE = 32
 _PR_SET_TIMERSLACK = 29
 
 Held = tuple[int, int, bytes]
@@ -80,7 +81,7 @@ class Holder:
         self.tap = f"khold{index}"
         self.source = open_tap(self.tap, offloads=not self.corrupt)
         self.index = socket.if_nametoindex(self.tap)
-        self.sink = _packet_socket(self.interface)
+        self.sink = PacketSender(self.interface, MARK, MEMORY)
         self.taken = self.released = self.late = self.latest = self.lost = 0
         self._bytes = 0
         # In order of their times: as they come unless times vary.
@@ -94,19 +95,30 @@ class Holder:
         more = False
         while True:
             due = self._release()
-            if more:
-                limit = 0.0
-            else:
-                limit = None
-                if due is not None:
-                    # Sleeping ends late by what it takes to wake up: the last bit is waited awake.
-                    limit = max(0.0, (due - time.monotonic_ns() - _AWAKE) / 1e9)
+            limit = 0.0 if more else self._patience(due)
             ready = select.select(waiting, [], [], limit)[0]
             more = self.source in ready and self._take()
             if 0 in ready and not on_input():
                 return
             if self.place in ready:
                 return
+
+    def _patience(self, due: int | None) -> float | None:
+        """Seconds to wait for something to come in, when the next packet is due then.
+
+        Sleeping ends late by what it takes to wake up, so the last bit is waited awake. Where
+        packets are dense that would be all of the time, a look at the clock and one at the TAP
+        for each: there it is slept instead, and a few go together.
+        """
+        if due is None:
+            return None
+        now = time.monotonic_ns()
+        if due - now > _AWAKE:
+            return (due - now - _AWAKE) / 1e9
+        held = self._heap if self._varies else self._queue
+        if due > now and len(held) > _DENSE and held[_DENSE][0] - now < _AWAKE:
+            time.sleep(_PAUSE)
+        return 0.0
 
     def _take(self) -> bool:
         """Take what has come; whether there may be more."""
@@ -136,27 +148,21 @@ class Holder:
     def _release(self) -> int | None:
         """Send what is due; when the next one is, None if nothing is held."""
         held: Any = self._heap if self._varies else self._queue
-        clock, send = time.monotonic_ns, self.sink.send
-        now = clock()
-        for _ in range(_BURST):
-            if not held:
-                return None
-            due = held[0][0]
-            if due > now and due > (now := clock()):
-                return int(due)
+        now = time.monotonic_ns()
+        frames: list[bytes] = []
+        while held and len(frames) < MOST and (late := now - held[0][0]) >= 0:
             frame = heappop(held)[2] if self._varies else held.popleft()[2]
-            late = now - due
             if late > LATE:
                 self.late += 1
             if late > self.latest:
                 self.latest = late
             self._bytes -= len(frame)
-            try:
-                send(frame)
-                self.released += 1
-            except OSError:
-                # The queue behind is full, or the link is down: as on any link it is lost.
-                self.lost += 1
+            frames.append(frame)
+        if frames:
+            # the queue behind may be full, or the link down: as on any link they are lost
+            sent = self.sink.send(frames)
+            self.released += sent
+            self.lost += len(frames) - sent
         return int(held[0][0]) if held else None
 
     def counters(self) -> dict[str, Any]:
@@ -193,17 +199,6 @@ def open_tap(name: str, *, offloads: bool) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         fcntl.ioctl(handle, _SIOCSIFTXQLEN, struct.pack("16si20x", name.encode(), _QUEUE))
     return tap
-
-
-def _packet_socket(interface: str) -> socket.socket:
-    """What sends frames, with their virtio header, out of an interface of this namespace."""
-    sink = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    sink.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
-    sink.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, MEMORY)
-    sink.bind((interface, 0))
-    sink.setblocking(False)
-    return sink
 
 
 def _with_a_wrong_bit(frame: bytes) -> bytes:
