@@ -3,11 +3,13 @@
 Covered: ``table_add``, ``table_modify``, ``table_delete``, ``table_set_default``, ``table_clear``,
 ``table_reset_default``, ``table_set_timeout``, ``register_write``, ``register_reset``,
 ``counter_reset``, ``mirroring_add``, ``mirroring_add_mc``, ``mc_mgrp_create``, ``mc_node_create``,
-``mc_node_associate``, those of ``commands_objects``; empty lines and ``#`` comments.
+``mc_node_associate``, ``set_queue_rate``, ``set_queue_depth``, those of ``commands_objects``;
+empty lines and ``#`` comments.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +43,8 @@ def run_commands(text: str, control: Control, *, name: str = "commands") -> None
         if not stripped or stripped.startswith("#"):
             continue
         try:
-            _run(shlex.split(stripped, comments=True), control, multicast)
+            # a "#" inside a word is the word's: names may have one
+            _run(shlex.split(re.sub(r"\s#.*", "", stripped)), control, multicast)
         except ValueError as problem:
             raise P4ControlError(f"{name}:{number}: {line.strip()!r}: {problem}") from problem
         except P4ControlError as problem:
@@ -57,6 +60,8 @@ def _run(words: Sequence[str], control: Control, multicast: _Multicast) -> None:
         "table_modify": _table_modify,
         "table_delete": _table_delete,
         "table_set_timeout": _table_set_timeout,
+        "set_queue_rate": _set_queue_rate,
+        "set_queue_depth": _set_queue_depth,
         "table_set_default": _table_set_default,
         "table_clear": _table_clear,
         "table_reset_default": _table_reset_default,
@@ -115,6 +120,16 @@ def _table_delete(words: Sequence[str], control: Control, _: _Multicast) -> None
 def _table_set_timeout(words: Sequence[str], control: Control, _: _Multicast) -> None:
     wanted(words, "table_set_timeout TABLE HANDLE MILLISECONDS", 3, 3)
     control.table(words[0]).set_timeout(int(words[1], 0), int(words[2], 0))
+
+
+def _set_queue_rate(words: Sequence[str], control: Control, _: _Multicast) -> None:
+    wanted(words, "set_queue_rate PACKETS_PER_SECOND [PORT]", 1, 2)
+    control.queue_rate(int(words[0], 0), int(words[1], 0) if len(words) > 1 else None)
+
+
+def _set_queue_depth(words: Sequence[str], control: Control, _: _Multicast) -> None:
+    wanted(words, "set_queue_depth PACKETS [PORT]", 1, 2)
+    control.queue_depth(int(words[0], 0), int(words[1], 0) if len(words) > 1 else None)
 
 
 def _table_set_default(words: Sequence[str], control: Control, _: _Multicast) -> None:

@@ -168,6 +168,17 @@ class Control:
         words = " ".join(f"{port} {replica}" for port, replica in pairs)
         self.ask([f"group {group} {words}".strip()], f"multicast group {group}")
 
+    def queue_rate(self, packets_per_second: int, port: int | None = None) -> None:
+        """Say how many packets a second leave by a port, or by each of all; 0: no limit."""
+        self._queue("rate", packets_per_second, port)
+
+    def queue_depth(self, packets: int, port: int | None = None) -> None:
+        """Say how many packets wait at a port with a rate, 64 unless said; more are lost."""
+        self._queue("depth", packets, port)
+
+    def _queue(self, what: str, value: int, port: int | None) -> None:
+        self.ask([f"queue-{what} {-1 if port is None else port} {value}"], f"queue {what}")
+
     def statistics(self) -> Statistics:
         """What the switch has received, sent and lost."""
         words = self.ask(["statistics"], "statistics")[0][-1].split()[1:]

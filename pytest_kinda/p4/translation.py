@@ -50,6 +50,7 @@ def translate(program: Program) -> str:
         _Metadata(program, layout, arithmetic).functions(),
         stores.digest_function(),
         _file("groups.h"),
+        _file("queues.h"),
         _file("pipeline.h"),
         _file("words.h"),
         _file("control.h"),
@@ -124,10 +125,10 @@ class _Metadata:
         enqueued = dequeued = ""
         if queueing:
             enqueued = self._set("queueing_metadata.enq_timestamp", "now")
-            enqueued += self._set("queueing_metadata.enq_qdepth", "0")
+            enqueued += self._set("queueing_metadata.enq_qdepth", "depth")
             enqueued_at = self._get("queueing_metadata.enq_timestamp")
             dequeued = self._set("queueing_metadata.deq_timedelta", f"now - {enqueued_at}")
-            dequeued += self._set("queueing_metadata.deq_qdepth", "0")
+            dequeued += self._set("queueing_metadata.deq_qdepth", "p->behind")
             dequeued += self._set("queueing_metadata.qid", "0")
         cleared = "".join(
             f"    memset(&{self.layout.header(one.name)}, 0, "
@@ -157,9 +158,8 @@ class _Metadata:
             f"{signature}replica(struct packet *p, uint32_t replica)\n{start}    (void)replica;\n"
             + self._set("intrinsic_metadata.egress_rid", "replica")
             + "}",
-            f"{signature}enqueued(struct packet *p, uint64_t now)\n{start}    (void)now;\n"
-            + enqueued
-            + "}",
+            f"{signature}enqueued(struct packet *p, uint64_t now, uint32_t depth)\n{start}"
+            "    (void)now, (void)depth;\n" + enqueued + "}",
             f"{signature}egress(struct packet *p, uint32_t port, uint64_t now)\n{start}"
             "    (void)port, (void)now;\n"
             + self._set("intrinsic_metadata.egress_global_timestamp", "now")

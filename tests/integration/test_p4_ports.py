@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,28 @@ def test_many_entries_and_their_dump_go_through_the_socket(running: Running) -> 
     assert len(table.dump().entries) == 3005
     running.ends[1].send(ipv4("10.0.1.5", "11.11.183.9"))
     assert running.received(3)[:6].hex() == "020000000002"
+
+
+def test_a_port_with_a_rate_keeps_packets_and_loses_what_its_queue_cannot_hold(
+    running: Running,
+) -> None:
+    run_commands("set_queue_rate 100 2\nset_queue_depth 4 2", running.control)
+    start = time.monotonic()
+    for _ in range(60):
+        running.ends[1].send(ipv4("10.0.1.5", "10.0.2.5"))
+
+    def seen() -> str:
+        found = running.control.statistics()
+        return "" if found.sent + found.queue_full == 60 else f"{found}"
+
+    wait_until(seen, "60 packets sent or lost", limit=10)
+    found = running.control.statistics()
+    assert 5 <= found.sent <= 30, found
+    for _ in range(found.sent):
+        running.received(2)
+    assert time.monotonic() - start >= (found.sent - 1) / 100
+    running.ends[2].send(ipv4("10.0.2.5", "10.0.1.5"))  # the other way has no rate
+    running.received(1)
 
 
 def test_a_packet_for_a_port_that_is_not_there_is_counted(running: Running) -> None:

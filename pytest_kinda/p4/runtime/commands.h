@@ -25,6 +25,7 @@ static void everything_reset(void)
     for (uint32_t i = 0; i < GROUPS; i++)
         group_set(i, NULL, 0);
     memset(sessions, 0, sizeof sessions);
+    queues_reset();
     memset(lost_counts, 0, sizeof lost_counts);
     received = sent = 0;
     declared_entries();
@@ -86,6 +87,8 @@ static const struct command {
     {"digest-take", command_digest_take},
     {"group", command_group},
     {"mirror", command_mirror},
+    {"queue-rate", command_queue_rate},
+    {"queue-depth", command_queue_depth},
     {"reset", command_reset},
     {"program", command_program},
     {"statistics", command_statistics},

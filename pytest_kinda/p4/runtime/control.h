@@ -298,3 +298,23 @@ static const char *command_mirror(struct words *w, struct reply *reply)
             .group = (uint16_t)group};
     return w->bad;
 }
+
+/* PORT, or -1 for all, and packets a second; 0: as fast as they come. */
+static const char *command_queue_rate(struct words *w, struct reply *reply)
+{
+    int64_t port = number(w, -1, PORT_MOST), rate = number(w, 0, 1000000000);
+    (void)reply;
+    for (int64_t i = port < 0 ? 0 : port; !w->bad && i <= (port < 0 ? PORT_MOST : port); i++)
+        queue_rate_set((uint16_t)i, (uint64_t)rate);
+    return w->bad;
+}
+
+/* PORT, or -1 for all, and how many packets may wait. */
+static const char *command_queue_depth(struct words *w, struct reply *reply)
+{
+    int64_t port = number(w, -1, PORT_MOST), depth = number(w, 0, DEPTH_MOST);
+    (void)reply;
+    for (int64_t i = port < 0 ? 0 : port; !w->bad && i <= (port < 0 ? PORT_MOST : port); i++)
+        port_queues[i].depth = (uint32_t)depth;
+    return w->bad;
+}

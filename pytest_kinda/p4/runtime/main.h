@@ -19,7 +19,6 @@
 #include <sys/un.h>
 
 #define COMMAND 0xffffffffu
-#define PORT_MOST 511
 #define BATCH 32
 #define CLIENTS_MOST 16
 
@@ -320,7 +319,9 @@ static int interfaces_run(void)
             polled[n++] = (struct pollfd){
                 .fd = clients[i].fd ? clients[i].fd : -1,
                 .events = (short)(clients[i].reply.size ? POLLOUT : POLLIN)};
-        if (poll(polled, n, busy ? 0 : -1) < 0) {
+        int64_t rest = busy ? 0 : queues_rest();
+        struct timespec wait = {rest / 1000000000, rest % 1000000000};
+        if (ppoll(polled, n, rest < 0 ? NULL : &wait, NULL) < 0) {
             if (errno == EINTR)
                 continue;
             fail("poll: %s", strerror(errno));

@@ -20,6 +20,7 @@ typedef __int128 i128;
 #define NO_LIMIT SIZE_MAX
 #define FRAME_MOST 65535 /* a longer packet cannot be a frame: it is dropped and counted */
 #define PASSES_MOST 1024 /* resubmitted, recirculated or cloned more often: dropped and counted */
+#define PORT_MOST 511
 #define QUEUE_MOST 4096  /* packets that wait; one more is dropped and counted */
 #define STATES_MOST 4096 /* parser states for one packet: then the error is ParserTimeout */
 
@@ -140,6 +141,8 @@ struct packet {
     uint32_t length;      /* packet_length: follows added and removed headers */
     uint32_t arrived;     /* bytes that came in: what counters count */
     uint32_t passes;
+    uint32_t behind;      /* packets in the port's queue when it left that */
+    uint64_t due;         /* when it leaves it: nanoseconds */
     enum stage stage;
     uint32_t error;       /* parser_error */
     bool checksum_error, exits, asserts;

@@ -104,8 +104,12 @@ static void to_egress(struct packet *p, uint32_t port)
         lose(p, LOST_PRIORITY);
         return;
     }
-    metadata_enqueued(p, microseconds());
-    queue_put(p, false);
+    struct port_queue *q = queue_of(port);
+    metadata_enqueued(p, microseconds(), q ? q->count : 0);
+    if (q)
+        queue_wait(q, p);
+    else
+        queue_put(p, false);
 }
 
 static void multicast(struct packet *p, uint32_t group)
@@ -256,6 +260,8 @@ static void packet_in(struct packet *p, uint32_t port)
 /* Works until nothing waits, for `most` steps at the most. */
 static bool work(unsigned most)
 {
+    for (struct packet *p; listed_count && (p = queue_due(nanoseconds()));)
+        queue_put(p, false);
     while (most-- > 0) {
         struct packet *p = queue_get();
         if (!p)
