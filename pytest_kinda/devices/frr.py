@@ -172,6 +172,9 @@ def _bgp(context: DeviceContext, routing: RoutingContext) -> Iterator[str]:
         yield from (f"  network {one}" for one in dict.fromkeys(_of(own, version)))
         chosen = set(_of((address for address, _ in sessions), version))
         yield from (f"  neighbor {one} activate" for one, _ in sessions if one in chosen)
+        if routing.shares_asn:
+            # else it takes what another router of its level announces for its own, come round
+            yield from (f"  neighbor {one} allowas-in 1" for one, _ in sessions if one in chosen)
         if routing.leads_outside and version == 4:
             yield from (
                 f"  neighbor {one} default-originate" for one, _ in sessions if one in chosen

@@ -29,8 +29,8 @@ class Router(Device):
       eBGP with numbered neighbours, multipath over different AS paths). The build waits until the
       kernel of each has a route to every network. The image is ``@router`` unless one is given.
       Neighbouring routers must speak the same protocol. ``asn`` is the autonomous system (BGP); a
-      private one for each router where it is not given. Routers of one level may share one, linked
-      routers may not.
+      private one for each router where it is not given, for each level in ``fat_tree`` and
+      ``leaf_spine``. Routers that are not linked may share one, linked routers may not.
     - ``None``: its own files and startup commands make them, as written.
 
     In a topology with a router of ``routing=None`` the address of a Kubernetes node with several

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pytest_kinda.devices import Router
 from pytest_kinda.generators.leaves import Builder, Leaf, Leaves, Levels, MakeNode, at_least
-from pytest_kinda.topology import Topology
+from pytest_kinda.topology import Node, Topology
+
+_PRIVATE = 64512  # the first autonomous system of RFC 6996
 
 
 def tree(
@@ -61,16 +65,17 @@ def leaf_spine(
     """Leaf routers, each linked to every spine, with nodes at each leaf.
 
     ``s + l + l·w`` nodes, ``s·l + l·w`` links. ``at_leaves`` is what the nodes are. Levels of
-    ``links``: ``fabric``, ``leaf``, ``all``.
+    ``links``: ``fabric``, ``leaf``, ``all``. Routers with ``routing="bgp"`` are in a private
+    autonomous system of their level unless ``router`` gives another ``asn``.
     """
     at_least("spines", spines, 1)
     at_least("leaves", leaves, 1)
     at_least("workers_per_leaf", workers_per_leaf, 1)
     builder = Builder(name, links)
     each = Leaves(at_leaves)
-    builder.add(*(router(f"spine{index}") for index in range(1, spines + 1)))
+    builder.add(*(_in_level(router(f"spine{index}"), 0) for index in range(1, spines + 1)))
     for leaf in range(1, leaves + 1):
-        builder.add(router(f"leaf{leaf}"))
+        builder.add(_in_level(router(f"leaf{leaf}"), 1))
         for spine in range(1, spines + 1):
             builder.link(f"leaf{leaf}", f"spine{spine}", level="fabric")
         for _ in range(workers_per_leaf):
@@ -92,7 +97,8 @@ def fat_tree(
 
     ``k`` pods of ``k/2`` edge (``e1-1``…) and ``k/2`` aggregation switches (``a1-1``…), ``k²/4``
     core switches (``core1``…). Switches are routers unless ``router`` makes something else. Levels
-    of ``links``: ``core``, ``aggregation``, ``leaf``, ``all``.
+    of ``links``: ``core``, ``aggregation``, ``leaf``, ``all``. Routers with ``routing="bgp"`` are
+    in a private autonomous system of their level unless ``router`` gives another ``asn``.
 
     >>> fat_tree(4, leaves="hosts")
     <Topology fat-tree-4: 36 nodes, 48 links>
@@ -103,14 +109,15 @@ def fat_tree(
     half = k // 2
     builder = Builder(name or f"fat-tree-{k}", links)
     each = Leaves(leaves)
-    builder.add(*(router(f"core{index}") for index in range(1, half * half + 1)))
+    cores = range(1, half * half + 1)
+    builder.add(*(_in_level(router(f"core{index}"), 0) for index in cores))
     for pod in range(1, k + 1):
         for aggregation in range(1, half + 1):
-            builder.add(router(f"a{pod}-{aggregation}"))
+            builder.add(_in_level(router(f"a{pod}-{aggregation}"), 1))
             for core in range((aggregation - 1) * half + 1, aggregation * half + 1):
                 builder.link(f"a{pod}-{aggregation}", f"core{core}", level="core")
         for edge in range(1, half + 1):
-            builder.add(router(f"e{pod}-{edge}"))
+            builder.add(_in_level(router(f"e{pod}-{edge}"), 2))
             for aggregation in range(1, half + 1):
                 builder.link(f"e{pod}-{edge}", f"a{pod}-{aggregation}", level="aggregation")
             for _ in range(half):
@@ -118,3 +125,10 @@ def fat_tree(
                 builder.add(leaf)
                 builder.link(leaf, f"e{pod}-{edge}", level="leaf")
     return builder.build()
+
+
+def _in_level(node: Node, level: int) -> Node:
+    """A router that speaks BGP, in the autonomous system of its level unless it has one."""
+    if isinstance(node, Router) and node.routing == "bgp" and node.asn is None:
+        return dataclasses.replace(node, asn=_PRIVATE + level)
+    return node

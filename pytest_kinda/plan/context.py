@@ -32,7 +32,8 @@ class RoutingContext:
     ``attached`` are prefixes behind the ends next to it, which it alone can announce: addresses on
     their loopbacks, and the pods' networks where pods are routed.
     ``wanted`` is every prefix that it knows once the protocol has converged, its own included.
-    ``leads_outside``: it announces the default route.
+    ``leads_outside``: it announces the default route. ``shares_asn``: other routers that hear of it
+    are in its autonomous system, and linked to it through others only.
     """
 
     protocol: str
@@ -41,6 +42,7 @@ class RoutingContext:
     attached: tuple[RoutePlan, ...] = ()
     wanted: tuple[str, ...] = ()
     leads_outside: bool = False
+    shares_asn: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from pytest_kinda.errors import Problem
@@ -50,6 +51,7 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
         wanted.setdefault(islands.find(gateway), {})[DEFAULT[4]] = None
     for name, prefixes in attached.items():
         wanted.setdefault(islands.find(name), {}).update(dict.fromkeys(prefixes))
+    sharing = Counter((islands.find(name), numbers[name]) for name in protocols)
     # one tuple for all of an island: large fabrics have a million pairs of router and prefix
     shared = {name: tuple(each) for name, each in wanted.items()}
     return {
@@ -60,6 +62,7 @@ def routing_contexts(layout: Layout, addresses: Addresses) -> dict[str, RoutingC
             attached=tuple(RoutePlan(one, tuple(hops)) for one, hops in attached[name].items()),
             wanted=shared[islands.find(name)],
             leads_outside=name == gateway,
+            shares_asn=sharing[islands.find(name), numbers[name]] > 1,
         )
         for name, protocol in protocols.items()
     }

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_kinda import ControlPlane, Host, Link, Router, Switch, Topology, Worker
 from pytest_kinda.errors import PlanError, TopologyError
-from pytest_kinda.generators import fat_tree
+from pytest_kinda.generators import fat_tree, grid, leaf_spine
 from pytest_kinda.plan import plan
 from pytest_kinda.plan.values import NodePlan
 
@@ -120,19 +120,41 @@ def test_a_router_is_ready_when_its_kernel_has_every_prefix(tmp_path: Path) -> N
     assert lacking.stdout == f"no route to {sorted(subnets)[0]}\n"
 
 
-def test_each_router_is_an_autonomous_system_of_its_own_unless_told() -> None:
-    made = plan(fat_tree(4, leaves="hosts", router=lambda name: Router(name, routing="bgp")))
-    lines = [file_of(one, "/etc/frr/frr.conf") for one in made.devices if one.kind == "router"]
-    numbers = {line.partition("router bgp ")[2].partition("\n")[0] for line in lines}
-    assert len(numbers) == 20
-    assert all(64512 <= int(one) <= 65534 for one in numbers)
+def numbers(topology: Topology) -> dict[str, str]:
+    """The autonomous system of each router."""
+    return {
+        one.name: file_of(one, "/etc/frr/frr.conf").partition("router bgp ")[2].partition("\n")[0]
+        for one in plan(topology).devices
+        if one.kind == "router"
+    }
 
-    def by_level(name: str) -> Router:
-        level = 65001 if name.startswith("core") else None
-        return Router(name, routing="bgp", asn=level)
 
-    made = plan(fat_tree(4, leaves="hosts", router=by_level))
-    assert "remote-as 65001" in file_of(made.node("a1-1"), "/etc/frr/frr.conf")
+def test_each_router_is_an_autonomous_system_of_its_own() -> None:
+    found = numbers(grid(4, 5, leaves="hosts", router=lambda name: Router(name, routing="bgp")))
+    assert len(set(found.values())) == len(found) == 20
+    assert all(64512 <= int(one) <= 65534 for one in found.values())
+
+
+def test_levels_of_a_fabric_are_autonomous_systems_unless_told() -> None:
+    def bgp(name: str) -> Router:
+        return Router(name, routing="bgp")
+
+    fabric = fat_tree(4, leaves="hosts", router=bgp)
+    levels = {"core": "64512", "a": "64513", "e": "64514"}
+    found = numbers(fabric)
+    assert found == {name: levels[name.rstrip("-0123456789")] for name in found}
+    # what another router of the level announces comes round with the router's own number in it
+    text = file_of(plan(fabric).node("a1-1"), "/etc/frr/frr.conf")
+    assert text.count(" allowas-in 1\n") == text.count(" activate\n") == 4
+    assert "allowas-in" not in file_of(plan(ring("bgp")).node("r1"), "/etc/frr/frr.conf")
+    assert set(numbers(leaf_spine(2, 3, router=bgp)).values()) == {"64512", "64513"}
+
+    def told(name: str) -> Router:
+        return Router(name, routing="bgp", asn=65001 if name.startswith("core") else None)
+
+    assert "remote-as 65001" in file_of(
+        plan(fat_tree(4, leaves="hosts", router=told)).node("a1-1"), "/etc/frr/frr.conf"
+    )
 
 
 def test_an_endpoint_on_a_loopback_needs_somebody_to_announce_it() -> None:
