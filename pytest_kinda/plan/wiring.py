@@ -18,7 +18,7 @@ from pytest_kinda.operations import (
     SetShape,
     SetSysctl,
 )
-from pytest_kinda.plan import families, firewall, outside
+from pytest_kinda.plan import families, firewall, kubelet, outside
 from pytest_kinda.plan.naming import HUBS, hub_name, port_name
 from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, SegmentPlan
 
@@ -50,6 +50,7 @@ def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
         )
         found.append(LoadNft(node.name, firewall.FAMILY, firewall.TABLE, text))
     found += _sysctls(node)
+    found += kubelet.start_operations(node)
     if node.endpoint6:
         found.append(AddAddress(node.name, "lo", f"{node.endpoint6}/128"))
     if node.role != "control-plane":
