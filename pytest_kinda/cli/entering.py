@@ -65,12 +65,13 @@ def kubectl(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Run kubectl on the testbed's cluster; all arguments are kubectl's."""
     from pytest_kinda.build.catalogue import open_standing
     from pytest_kinda.setup import program
+    from pytest_kinda.testbed.kubectl import surroundings
 
     standing = open_standing(offers.chosen(ctx.obj).directory)
     if standing.kubeconfig is None:
         raise KindaError(f"testbed {standing.id} has no cluster")
     path = str(program("kubectl"))
-    environment = {**os.environ, "KUBECONFIG": str(standing.kubeconfig)}
+    environment = {**os.environ, **surroundings(standing.kubeconfig)}
     os.execve(path, [path, *arguments], environment)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ def _shell(testbed: Any, identity: str) -> None:
     """The user's shell, with a testbed and a kubeconfig that commands find by themselves."""
     environment = {**os.environ, "KINDA_TESTBED": identity}
     if kubeconfig := getattr(testbed, "kubeconfig", None):
-        environment["KUBECONFIG"] = str(kubeconfig)
+        from pytest_kinda.testbed.kubectl import surroundings
+
+        environment |= surroundings(Path(kubeconfig))
     shell = shutil.which(os.environ.get("SHELL") or "") or "/bin/sh"
     subprocess.run([shell], env=environment, check=False)

@@ -40,10 +40,21 @@ _READS = frozenset(
 )
 
 
+def surroundings(kubeconfig: Path) -> dict[str, str]:
+    """The variables with which kubectl acts on a testbed's cluster and leaves nothing elsewhere.
+
+    What it remembers of an API server, else a folder of ``~/.kube/cache``, goes with the testbed.
+    """
+    return {
+        "KUBECONFIG": str(kubeconfig),
+        "KUBECACHEDIR": str(kubeconfig.with_name("kubectl-cache")),
+    }
+
+
 class Kubectl:
     """Runs kubectl. ``namespace(reads)`` is the one that commands without ``-n`` act in.
 
-    ~/.kube/config is neither read nor written. Example::
+    Nothing in ~/.kube is read or written. Example::
 
         kinda.kubectl("get", "pods", "-A").lines
         kinda.kubectl("get", "nodes", json=True)["items"]
@@ -86,7 +97,7 @@ class Kubectl:
 
         A kubectl ``verb`` that only reads needs no namespace to be made first.
         """
-        return {**os.environ, "KUBECONFIG": str(self._config(verb))}
+        return {**os.environ, **surroundings(self._config(verb))}
 
     def command(self, *argv: str) -> list[str]:
         """The whole command line of a kubectl call. Raises SetupError where there is no kubectl."""

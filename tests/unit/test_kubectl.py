@@ -39,6 +39,7 @@ def test_it_runs_on_the_testbeds_kubeconfig_and_namespace(tmp_path, kubeconfig):
     (context,) = yaml.safe_load(result.stdout)["contexts"]
     assert context["context"] == {"cluster": "c", "user": "u", "namespace": "other"}
     assert (tmp_path / "kubeconfig-other").stat().st_mode & 0o777 == 0o600
+    assert kubectl.environment()["KUBECACHEDIR"] == str(tmp_path / "kubectl-cache")
 
 
 def test_json_and_failures(tmp_path, kubeconfig):
