@@ -19,6 +19,10 @@ from pytest_kinda.setup import debian, folders, pins
 from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Found, NotAllowed, Report
 
+DESKTOP = Path("/opt/docker-desktop")
+DESKTOP_SOCKET = "unix://$HOME/.docker/desktop/docker.sock"
+"""Where Docker Desktop for Linux is, and where its engine listens once somebody has started it."""
+
 START_LIMIT = 30.0
 """Seconds in which a started engine must answer (measured: 5)."""
 
@@ -86,6 +90,7 @@ class Situation:
     forbidden: bool = False
     remote: bool = False
     other_engine: str = ""
+    desktop: bool = False
     daemon: str = ""
     root: bool = False
     debian: bool = False
@@ -108,9 +113,11 @@ def decide(now: Situation, *, install: bool) -> str:
         if now.root:
             return "start"
         return "sudo systemctl start docker" if now.systemd else f"sudo {now.daemon}"
+    if (now.desktop or now.other_engine) and now.root and now.debian and install:
+        return "install"
+    if now.desktop:
+        return f"systemctl --user start docker-desktop && export DOCKER_HOST={DESKTOP_SOCKET}"
     if now.other_engine:
-        if now.root and now.debian and install:
-            return "install"
         return (
             f"kinda setup --install    (as root; {now.other_engine} is here, "
             "Docker Engine would be put beside it)"
@@ -141,6 +148,7 @@ def look() -> Situation:
         forbidden=forbidden,
         remote=where is None,
         other_engine=next((name for name in others if shutil.which(name)), ""),
+        desktop=DESKTOP.is_dir(),
         daemon=shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin") or "",
         root=os.geteuid() == 0,
         debian=debian.is_debian(),

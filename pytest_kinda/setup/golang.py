@@ -15,6 +15,9 @@ from pytest_kinda.setup import debian, folders, pins
 from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Report
 
+USUAL = Path("/usr/local/go/bin/go")
+"""Where Go's own archive puts it, which is not on everybody's PATH."""
+
 
 @dataclass(frozen=True)
 class Go:
@@ -67,7 +70,7 @@ def toolchain(report: Report) -> Go:
     :raises SetupError: there is none, and this is not a Debian machine.
     """
     unpacked = folders.cache("go") / "usr/lib/go"
-    for program in (shutil.which("go"), "/usr/local/go/bin/go", str(unpacked / "bin/go")):
+    for program in (shutil.which("go"), str(USUAL), str(unpacked / "bin/go")):
         if program and os.access(program, os.X_OK):
             version = version_of(_ask([program, "version"]))
             if version >= (1, 21):

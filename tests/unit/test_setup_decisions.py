@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,8 @@ def test_a_bare_debian_gets_an_engine_and_a_stopped_one_is_started(
         (Situation(forbidden=True, daemon="/usr/bin/dockerd"), "usermod -aG docker"),
         (Situation(daemon="/usr/bin/dockerd", systemd=True), "sudo systemctl start docker"),
         (Situation(root=True, debian=True, other_engine="podman"), "kinda setup --install"),
+        (Situation(root=True, debian=True, desktop=True), "systemctl --user start docker-desktop"),
+        (Situation(desktop=True), "DOCKER_HOST=unix://$HOME/.docker/desktop/docker.sock"),
         (Situation(debian=True), "sudo kinda setup --install"),
         (Situation(root=True), "your distribution"),
         (Situation(root=True, debian=True, remote=True), "DOCKER_HOST"),
@@ -78,9 +81,9 @@ def test_everywhere_else_the_command_is_printed(now: Situation, command: str) ->
 
 
 def test_an_engine_is_put_beside_another_one_only_when_asked() -> None:
-    now = Situation(root=True, debian=True, other_engine="podman")
-    assert decide(now, install=True) == "install"
-    assert decide(Situation(other_engine="podman"), install=True) != "install"
+    for other in (Situation(other_engine="podman"), Situation(desktop=True)):
+        assert decide(replace(other, root=True, debian=True), install=True) == "install"
+        assert decide(other, install=True) != "install"
 
 
 class Scripted:

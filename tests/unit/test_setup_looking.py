@@ -59,6 +59,54 @@ def test_go_says_its_version(text: str, version: tuple[int, ...]) -> None:
     assert golang.version_of(text) == version
 
 
+def a_go(folder: Path, version: str) -> Path:
+    program = folder / "go"
+    folder.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho go version go{version} linux/amd64\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_the_machines_go_is_taken_if_it_is_new_enough_else_debians(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(golang, "USUAL", a_go(tmp_path / "usual", "1.26.1"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    old = a_go(tmp_path / "path", "1.20.3")
+    found = golang.toolchain(print)
+    assert (found.program, found.version) == (golang.USUAL, (1, 26, 1))
+    old.write_text(old.read_text().replace("1.20.3", "1.22.0"))
+    found = golang.toolchain(print)
+    # It fetches the one that is pinned as a module.
+    assert found.program == old
+    assert found._environment()["GOTOOLCHAIN"] == f"go{pins.GO_TOOLCHAIN}+auto"
+    old.unlink()
+    monkeypatch.setattr(golang, "USUAL", tmp_path / "none")
+
+    class Apt:
+        """Debian's packages as they lie when unpacked: links into /usr/share lead nowhere."""
+
+        def __init__(self, release: str) -> None:
+            assert release == pins.DEBIAN
+
+        def unpack(self, packages: list[str], folder: Path) -> None:
+            root = folder / f"usr/lib/go-{pins.GO_DEBIAN}"
+            a_go(root / "bin", "1.24.4")
+            (root / "src").symlink_to(f"/usr/share/go-{pins.GO_DEBIAN}-elsewhere/src")
+            (folder / f"usr/share/go-{pins.GO_DEBIAN}/src").mkdir(parents=True)
+
+    monkeypatch.setattr(debian, "Apt", Apt)
+    monkeypatch.setattr(debian, "is_debian", lambda: False)
+    with pytest.raises(SetupError, match=r"no Go 1\.25 or newer") as told:
+        golang.toolchain(print)
+    assert "kinda setup --official" in told.value.remedy
+    monkeypatch.setattr(debian, "is_debian", lambda: True)
+    found = golang.toolchain(print)
+    assert found.version == (1, 24, 4)
+    assert (found.program.parent.parent / "src").is_dir()
+
+
 @pytest.mark.parametrize(
     ("version", "fit"),
     [("1.34.0", True), ("1.33.9", True), ("1.35.1", True), ("1.32.4", False), ("", False)],
@@ -174,6 +222,14 @@ def test_a_silent_engine_is_no_error_of_ours(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'nobody.sock'}")
     assert not engine.look().answers
     assert not engine.Engine().check().ok
+
+
+def test_a_desktop_that_is_stopped_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'nobody.sock'}")
+    monkeypatch.setattr(engine, "DESKTOP", tmp_path / "docker-desktop")
+    assert not engine.look().desktop
+    (tmp_path / "docker-desktop").mkdir()
+    assert engine.look().desktop
 
 
 def test_a_remote_engine_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
