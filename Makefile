@@ -17,11 +17,15 @@ help:
 	@echo "make doctor    say what this machine has and lacks"
 	@echo "make lint      ruff, mypy, import-linter"
 
+# The first step of preparing: it says, as the others do, what is there, is done, and how long it took.
 venv: $(VENV)/.ready
+	@echo "Python environment: $(VENV), $$($(BIN)/python --version)"
 
 $(VENV)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+	@echo "Python environment: making $(VENV) with what pyproject.toml names (about a minute)"
+	@began=$$(date +%s) && $(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]' && \
+	echo "Python environment: made  [$$(($$(date +%s) - began)) s]"
 	@touch $@
 
 setup: venv
