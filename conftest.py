@@ -1,4 +1,4 @@
-"""What all tests of this repository share: pytester, and the record that ``.ci/run`` reads."""
+"""What all tests of this repository share: pytester, and what ``.ci/run`` reads and watches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C be heard, and record the tests when asked to.
+    """Let Ctrl-C be heard; record the tests, and watch over the machine, when asked to.
 
     An xdist worker does not record: it reports to its controller, which does.
     """
@@ -24,3 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.support.record import Recorder
 
         config.pluginmanager.register(Recorder(Path(path)), "kinda-record")
+        if config.args == ["examples"] and os.geteuid() == 0:
+            from tests.support.unchanged import Unchanged
+
+            config.pluginmanager.register(Unchanged(), "kinda-unchanged")

@@ -7,6 +7,7 @@ pytest of its own on a small suite and compares snapshots of the machine.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -271,6 +272,34 @@ def test_the_triangle_after_sigkill(tmp_path: Path, same_machine: Same, ended: l
     process.kill()
     process.wait()
     print(f"removed in {same_machine(CRASH_LIMIT):.1f} s")
+    assert left_directories() == []
+    # Network and cluster were made at the same time, and wired while kind was still at work.
+    said = suite.output
+    network = re.search(r"network \(2 devices\) \d", said)
+    cluster = re.search(r"kind cluster \(3 nodes\) \d", said)
+    assert network is not None
+    assert cluster is not None
+    assert said.index("kind cluster (3 nodes) ...") < network.start()
+    assert said.index("network (2 devices) ...") < said.index("wiring ...") < cluster.start()
+
+
+@pytest.mark.slow
+def test_a_larger_one_after_sigkill_takes_ten_seconds_more_than_its_teardown(
+    tmp_path: Path, same_machine: Same, ended: list[Suite]
+) -> None:
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole, killed = Suite(folders[0], "STAR"), Suite(folders[1], "STAR", WAITS)
+    ended += [whole, killed]
+    assert whole.start("--kinda-engine=direct").wait(120) == 0, whole.output
+    taken = re.search(r"undo (\d+\.\d) s", whole.output)
+    assert taken is not None
+    process = killed.start("--kinda-engine=direct")
+    killed.await_standing()
+    process.kill()
+    process.wait()
+    print(f"teardown {taken[1]} s, after SIGKILL {same_machine(float(taken[1]) + 10):.1f} s")
     assert left_directories() == []
 
 

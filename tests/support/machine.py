@@ -8,10 +8,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pytest_kinda.host.bpf import loaded_programs
+from pytest_kinda.plan.kubelet import TUNABLES
 
 Snapshot = Mapping[str, frozenset[str]]
 
@@ -21,6 +22,15 @@ again: connections that its processes had to peers that answer no more keep it, 
 its interfaces, for their retransmissions (tcp_orphan_retries: 8, about 102 s)."""
 
 _COUNTERS = re.compile(r"counter packets \d+ bytes \d+|^\[\d+:\d+\] | \[\d+:\d+\]$")
+_SYSCTLS = (
+    *TUNABLES,
+    "fs/inotify/*",
+    "net/bridge/*",
+    "net/ipv[46]/conf/all/*",
+    "net/ipv[46]/conf/default/*",
+    "net/ipv4/*",
+    "net/netfilter/nf_conntrack_max",
+)
 # Docker's own bridge gets its carrier and its link-local address with the first container.
 _BORN_WITH_DOCKER = re.compile(r"\bdocker0\b")
 
@@ -56,6 +66,26 @@ def _rules(*argv: str) -> frozenset[str]:
     return frozenset(_COUNTERS.sub("", line) for line in _lines(*argv) if not line.startswith("#"))
 
 
+def _qdiscs() -> frozenset[str]:
+    return frozenset(re.sub(r" refcnt \d+", "", line) for line in _lines("tc", "qdisc", "show"))
+
+
+def _sysctls() -> frozenset[str]:
+    """The kernel's settings that belong to the machine, or to its own network."""
+    found = set()
+    for path in (one for pattern in _SYSCTLS for one in Path("/proc/sys").glob(pattern)):
+        try:
+            found.add(f"{path} {path.read_text().strip()}")
+        except OSError:  # a folder, or one that is only written
+            continue
+    return frozenset(found)
+
+
+def _files() -> frozenset[str]:
+    """What people configure: /etc, and the kubeconfig and caches of this user."""
+    return _lines("find", "/etc", str(Path.home() / ".kube"), "-printf", "%p %T@\\n")
+
+
 def _bpf_programs() -> frozenset[str]:
     return frozenset(f"program {number} {name}" for number, name in loaded_programs().items())
 
@@ -87,6 +117,7 @@ def snapshot(state_home: Path) -> Snapshot:
         "volumes": _lines("docker", "volume", "ls", "-q"),
         "networks": _lines("docker", "network", "ls", "--format", "{{.ID}} {{.Name}}"),
         "links": _links(),
+        "qdiscs": _qdiscs(),
         "policy rules": _lines("ip", "rule") | _lines("ip", "-6", "rule"),
         "routes": _routes(),
         "iptables": _rules("iptables-save"),
@@ -96,6 +127,8 @@ def snapshot(state_home: Path) -> Snapshot:
         "mounts": frozenset(Path("/proc/self/mounts").read_text().splitlines()),
         "BPF programs": _bpf_programs(),
         "processes": processes(state_home),
+        "sysctls": _sysctls(),
+        "files": _files(),
     }
 
 
@@ -109,11 +142,19 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     return found
 
 
-def await_same(before: Snapshot, state_home: Path, limit: float) -> float:
-    """Wait until the machine is as before; the seconds it took. Raises AssertionError."""
+def await_same(
+    before: Snapshot,
+    state_home: Path,
+    limit: float,
+    more: Callable[[], Snapshot] = dict,
+) -> float:
+    """Wait until the machine is as before; the seconds it took. Raises AssertionError.
+
+    ``more`` is what ``before`` holds beside a snapshot.
+    """
     begun = time.monotonic()
     while True:
-        found = differences(before, snapshot(state_home))
+        found = differences(before, {**snapshot(state_home), **more()})
         taken = time.monotonic() - begun
         if not found:
             return taken

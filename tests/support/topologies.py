@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_kinda import ControlPlane, Host, Hub, Link, OvsSwitch, Router, Topology, Worker
 from pytest_kinda.devices.router import Routing
+from pytest_kinda.generators import star
 
 DIRECT = "-direct"
 """Topologies whose names end so are built by the direct engine (see tests/integration)."""
@@ -59,6 +60,9 @@ LAN = Topology(
 LAN_DIRECT = on_direct(LAN)
 """The same without Kathara."""
 
+
+STAR = star(20, leaves="hosts", name="star")
+"""Twenty hosts around a router: seven times a pair."""
 
 SWITCHES = Topology(
     name="switches",
