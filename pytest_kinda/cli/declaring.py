@@ -150,21 +150,31 @@ def print_plan(planned: Plan) -> None:
 )
 @click.option("--addresses", is_flag=True, help="Show the plan's interfaces and addresses.")
 @plan_options
+@json_option
 def graph(
     topology: str,
     output: Path | None,
     form: str | None,
     addresses: bool,
+    as_json: bool,
     **chosen: str | None,
 ) -> None:
     """Draw a topology with its link settings, without Docker.
 
-    Prints text forms where no output file is given. PNG needs Graphviz.
+    Prints text forms where no output file is given. PNG needs Graphviz. With --json it is the
+    topology that is printed, as a file that all commands take.
     """
     from pytest_kinda.cli.loading import load
     from pytest_kinda.drawing import SUFFIXES, draw
     from pytest_kinda.plan import plan as make_plan
 
+    if as_json:
+        from pytest_kinda.readers import to_data
+
+        if output is not None or form is not None:
+            raise click.UsageError("--json prints the topology: no -o and no -f with it")
+        print_json(to_data(load(topology)))
+        return
     if form is None and output is not None:
         if output.suffix not in SUFFIXES:
             known = ", ".join(SUFFIXES)
@@ -183,8 +193,9 @@ def graph(
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of topology files, for editors."""
+@json_option
+def schema(as_json: bool) -> None:
+    """Print the JSON Schema of topology files, for editors: JSON in any case."""
     from pytest_kinda.readers import schema as make_schema
 
     print_json(make_schema())

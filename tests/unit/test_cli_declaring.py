@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pytest_kinda.cli.commands import kinda
-from pytest_kinda.readers import to_yaml
+from pytest_kinda.readers import read, to_yaml
 from tests.support.declared import triangle
 
 
@@ -53,5 +53,13 @@ def test_graph_prints_and_writes(lab: str, tmp_path: Path) -> None:
         assert message in done.output
 
 
+def test_a_graph_as_json_is_a_file_of_the_topology(lab: str, tmp_path: Path) -> None:
+    (tmp_path / "again.json").write_text(run("graph", lab, "--json"))
+    assert read(tmp_path / "again.json") == triangle()
+    done = CliRunner().invoke(kinda, ["graph", lab, "--json", "-f", "dot"])
+    assert (done.exit_code, "no -o and no -f" in done.output) == (2, True)
+
+
 def test_schema_is_json() -> None:
     assert json.loads(run("schema"))["title"] == "pytest-kinda topology"
+    assert run("schema", "--json") == run("schema")
