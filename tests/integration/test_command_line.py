@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -13,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from pytest_kinda import Topology
+from pytest_kinda.build.display import Lines
 from pytest_kinda.build.progress import Silent
 from pytest_kinda.errors import BuildError
 from pytest_kinda.plan import PlanOptions
+from pytest_kinda.testbed import reuse
 from pytest_kinda.testbed.reuse import attach_to
 from tests.support.topologies import LAN, PAIR
 
@@ -253,16 +256,34 @@ def test_what_cannot_be_attached_to_is_refused_and_left_alone(
     )
     run("link", "up", "h1--r1")
     assert answers(run)
+    lock = Path(environment["XDG_STATE_HOME"], "pytest-kinda", "testbeds", testbed, "reuse.lock")
+    with lock.open("w") as taken:
+        fcntl.flock(taken, fcntl.LOCK_EX)
+        assert (
+            refusal(testbed) == f"testbed {testbed} is in use by another process; it is left alone"
+        )
 
 
-def test_damage_is_found_by_packets(run: Run, testbed: str, tmp_path: Path) -> None:
+def test_damage_is_found_by_packets(
+    run: Run,
+    testbed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environment = run.environment  # type: ignore[attr-defined]
+    monkeypatch.setenv("XDG_STATE_HOME", environment["XDG_STATE_HOME"])
     local = run("h1", "sh", "-c", "ip -br -4 addr show eth0 | awk '{print $3}'").stdout.strip()
     run("h1", "ip", "addr", "del", local, "dev", "eth0")
     try:
         refused = attach(run, tmp_path, testbed, "--kinda-attach=pair")
+        # Reuse builds another one instead.
+        shown = Lines(sys.stdout, "kinda")
+        assert reuse.attach(PAIR, PlanOptions(engine="direct"), shown) is None
     finally:
         route = "ip addr add $0 dev eth0 && ip route replace default via $1"
         gateway = local.rsplit(".", 1)[0] + f".{int(local.rsplit('.', 1)[1].split('/')[0]) + 1}"
         run("h1", "sh", "-c", route, local, gateway)
-    assert f"testbed {testbed} is damaged: " in refused
-    assert "does not reach" in refused
+    for said in (refused, capsys.readouterr().out):
+        assert f"testbed {testbed} is damaged: " in said
+        assert "does not reach" in said

@@ -66,6 +66,7 @@ def test_the_doctor_says_what_delays_packets() -> None:
     assert ("no netem" in found["found"]) == (not has_netem())
 
 
+NODE = "conntrack curl ethtool ip iperf3 iptables jq kubeadm kubectl nft ping tcpdump traceroute"
 PROGRAMS = (
     "arping bash busybox curl dig ethtool ip iperf3 iptables jq nc nft ping tcpdump traceroute"
 )
@@ -76,7 +77,7 @@ PROGRAMS = (
     [
         ("base", PROGRAMS),
         ("router", f"{PROGRAMS} vtysh"),
-        ("node", "conntrack curl ethtool ip iperf3 iptables jq kubeadm kubectl nft ping tcpdump"),
+        ("node", NODE),
     ],
 )
 def test_an_image_has_its_programs_and_the_libraries_they_need(

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kinda.build import readiness
 from pytest_kinda.errors import (
     ClusterError,
     CommandError,
     HostError,
     KindaError,
     UnknownNameError,
+    WaitTimeoutError,
 )
+from pytest_kinda.plan.kubelet import TUNABLES
 from pytest_kinda.setup import image
+from pytest_kinda.setup.images import local_images
 from tests.support.topologies import TRIANGLE
 
 pytestmark = pytest.mark.topology(TRIANGLE)
@@ -118,14 +122,49 @@ def test_kubectl_exec_and_logs_work(kinda):
     assert kinda.cluster.logs("talks") == "said\n"
 
 
-def test_each_test_has_a_namespace_of_its_own(kinda):
+def test_each_test_has_a_namespace_of_its_own(kinda, kinda_namespace):
     pod = kinda.cluster.run_pod("mine", node="w1")
-    assert pod.namespace == kinda.cluster.namespace != "default"
+    assert pod.namespace == kinda.cluster.namespace == kinda_namespace != "default"
     names = kinda.kubectl("get", "pods", json=True)["items"]
     assert [one["metadata"]["name"] for one in names] == ["mine"]
     kinda.put_back()
     kinda.cluster.wait_for(f"namespace/{pod.namespace}", "deleted", timeout=30)
     assert kinda.cluster.namespace != pod.namespace
+
+
+def test_what_a_kubelet_sets_stays_in_its_node(kinda):
+    # Covered: what follows changes nothing of the machine.
+    covered = kinda.node("w1").read_text("/proc/self/mountinfo")
+    for key, wanted in TUNABLES.items():
+        path = f"/proc/sys/{key}"
+        assert f" {path} " in covered
+        machines = Path(path).read_text()
+        assert kinda.node("w1").shell(f"cat {path}; echo 7 > {path}; cat {path}").lines == [
+            str(wanted),
+            "7",
+        ]
+        assert Path(path).read_text() == machines
+        kinda.node("w1").shell(f"echo {wanted} > {path}")
+
+
+def test_the_images_of_a_node_share_one_layer(kinda):
+    if local_images()[image("node")].origin == "official":
+        pytest.skip("kindest/node has layers of its own")
+    ctr = ("ctr", "-n", "k8s.io")
+    names = kinda.node("w2").exec(*ctr, "images", "ls", "-q").lines
+    for name in (
+        "apiserver",
+        "controller-manager",
+        "scheduler",
+        "proxy",
+        "etcd",
+        "coredns",
+        "pause",
+    ):
+        assert any(name in one for one in names), names
+    assert any(image("tools") in one for one in names)
+    kinds = [line.split()[-1] for line in kinda.node("w2").exec(*ctr, "snapshots", "ls").lines[1:]]
+    assert kinds.count("Committed") == 1
 
 
 # The path
@@ -184,9 +223,14 @@ def test_pods_get_the_declared_100_mbit(kinda, client, server):
     assert not leaked, str(leaked)
 
 
-def test_one_lost_router_is_one_lost_path(kinda, pods):
+def test_one_lost_router_is_one_lost_path(kinda, pods, monkeypatch):
     client, near, far = pods["client"], pods["near"], pods["server"]
     with kinda.link("r1", "r2").down():
+        # No build ends like this: it waits for a packet between every two nodes and pod networks.
+        monkeypatch.setattr(readiness, "_REACH_LIMIT", 0.5)
+        address, pods_address = readiness.ping_targets(kinda.plan)["w2"]
+        with pytest.raises(WaitTimeoutError, match=f"w1 -> {address}, {pods_address}"):
+            readiness.await_reachability(kinda.plan, kinda.standing.containers)
         assert kinda.ping(client, near, count=1)
         assert not kinda.ping(client, far, count=1)
         assert set(kinda.reachability().missing) == {

@@ -59,6 +59,17 @@ def test_where_the_time_went(suite: Suite) -> None:
     )
 
 
+def test_the_first_lines_say_versions_and_what_there_is(suite: Suite) -> None:
+    suite.write(test_x=TWO)
+    lines = suite.run().outlines
+    (versions,) = (line for line in lines if line.startswith("kinda: 0."))
+    assert re.search(r"\(kathara \d.*, docker \d.*, kubernetes \d.*; Linux \d", versions)
+    # Without the rights, or an engine, it says that.
+    (there,) = (line for line in lines if line.startswith("kinda: ") and line != versions)
+    if os.geteuid() == 0:
+        assert re.search(r"tunnel drivers .*; delay and loss by (netem|ours|none)", there)
+
+
 def test_quiet_says_nothing_of_it(suite: Suite) -> None:
     suite.write(test_x=TWO)
     result = suite.run("-q")

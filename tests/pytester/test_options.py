@@ -45,16 +45,18 @@ def test_a_wrong_value_is_one_clear_error(
     result.stderr.fnmatch_lines([f"*{found}*"])
 
 
+NO_CONNECTION = """
+import socket
+def refuse(*args):
+    raise SystemExit("connected somewhere: %r" % (args,))
+socket.socket.connect = refuse
+"""
+
+
 @pytest.mark.parametrize("arguments", [["--collect-only"], ["--help"], ["--markers"]])
 def test_docker_is_not_asked(suite: Suite, arguments: list[str], tmp_path: object) -> None:
-    # Nothing listens at that address, and any connection to it would raise at once.
     suite.write(test_x="@pytest.mark.topology(A, B)\ndef test_1(kinda): pass\n")
-    (suite.pytester.path / "conftest.py").write_text(
-        "import socket\n"
-        "def refuse(*args):\n"
-        "    raise SystemExit('connected somewhere: %r' % (args,))\n"
-        "socket.socket.connect = refuse\n"
-    )
+    suite.pytester.makeconftest(NO_CONNECTION)
     result = suite.pytester.run(sys.executable, "-m", "pytest", *QUICK, *arguments)
     assert result.ret == 0
     shown = {"--collect-only": "*test_1[[]b[]]*", "--help": "*--kinda-keep*"}
@@ -67,6 +69,23 @@ def test_plan_only_plans_and_runs_nothing(suite: Suite) -> None:
     assert result.ret == 0
     assert suite.log == []
     result.stdout.fnmatch_lines(["a: 2 nodes, 1 links*", "b: 2 nodes, 1 links*", "planned 2*"])
+
+
+def test_plan_only_needs_no_docker_and_fails_with_what_is_not_possible(suite: Suite) -> None:
+    suite.write(
+        test_x="""
+@pytest.mark.topology(A)
+def test_1(kinda): pass
+@pytest.mark.topology(B, pool="10.9.0.0/31")
+def test_2(kinda): pass
+"""
+    )
+    suite.pytester.makeconftest(NO_CONNECTION)
+    result = suite.pytester.run(sys.executable, "-m", "pytest", *QUICK, "--kinda-plan-only")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["a: 2 nodes, 1 links*", "b-10.9.0.0/31: *pool*", "planned 2 topologies, 1 of them not *"]
+    )
 
 
 @pytest.mark.parametrize(

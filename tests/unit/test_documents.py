@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from pytest_kinda import Topology
 from pytest_kinda.cli.commands import kinda
 from pytest_kinda.plan import plan
 from pytest_kinda.plan.values import HostFacts
+from pytest_kinda.setup import doctor
 from tests.support.documents import ROOT, documents, examples, execute
 
 EXAMPLES = examples()
@@ -46,11 +48,21 @@ def test_every_command_is_in_the_reference_and_no_other() -> None:
 def test_every_option_is_in_the_reference_and_no_other(pytestconfig: pytest.Config) -> None:
     text = (ROOT / "docs" / "reference.md").read_text()
     told = set(re.findall(r"--kinda-[a-z-]+", text))
-    known = {
-        name
-        for group in pytestconfig._parser._groups
-        for option in group.options
-        for name in option.names()
-        if name.startswith("--kinda-")
-    }
-    assert told == known
+    (ours,) = (group for group in pytestconfig._parser._groups if group.name == "kinda")
+    # All that is ours begins so, and nobody else's does.
+    assert told == {name for option in ours.options for name in option.names()}
+
+
+def test_files_for_continuous_integration_can_be_read() -> None:
+    text = (ROOT / "docs" / "how-to.md").read_text()
+    github, gitlab = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    steps = [step["run"] for step in github["jobs"]["test"]["steps"] if "run" in step]
+    for commands in (steps, gitlab["test"]["script"]):
+        words = [re.findall(r"pip install|kinda setup|pytest --junitxml", one) for one in commands]
+        assert words == [["pip install"], ["kinda setup"], ["pytest --junitxml"]]
+
+
+def test_what_is_not_tested_is_said_as_the_doctor_says_it() -> None:
+    text = (ROOT / "docs" / "explanation.md").read_text().lower()
+    for line in (doctor.TESTED, doctor.UNTESTED):
+        assert line.lower() in text

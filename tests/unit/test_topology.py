@@ -78,7 +78,7 @@ def problems_of(**changes: Any) -> list[str]:
         ({"links": [*LINKS, Link("c1", "r1", b_to_a={"rate": "x"})]}, ["b_to_a.rate", "x"]),
         ({"nodes": [*NODES, ControlPlane("c_2")]}, ["c_2", "RFC 1123"]),
         ({"nodes": [*NODES, Router("Router")]}, ["Router", "a-z"]),
-        ({"nodes": [*NODES, Router("ls")]}, ["'ls'", "subcommand"]),
+        ({"nodes": [*NODES, Router("ls")]}, ["'ls'", "subcommand", "kubectl, link, logs, ls"]),
         ({"nodes": [*NODES, Router("r3", routing="babel")]}, ["routing", "babel", "static"]),
         ({"nodes": [*NODES, Host("h1", memory="3")]}, ["node h1: memory", "'3'", "mib"]),
         ({"nodes": [*NODES, Host("h1", cpus=-1)]}, ["cpus", "-1"]),
