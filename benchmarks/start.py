@@ -1,7 +1,8 @@
 """How long until a cluster can be used: ours around two routers, beside a bare kind cluster.
 
-Bare is ``kind create cluster`` of the same image and nodes plus a static CNI conflist, until every
-node and system pod is Ready, which is what ours waits for. Both are removed again.
+Ours is the example's topology, from the start of pytest to the first line of a test. Bare is
+``kind create cluster`` of the same image and nodes plus a static CNI conflist, until every node and
+system pod is Ready, which is what ours waits for. Both are removed again.
 
     python benchmarks/start.py [ROUNDS] [--only ours|bare]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,33 +20,38 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from examples.test_triangle import TRIANGLE
 from pytest_kinda.build.apiserver import ApiReader
-from pytest_kinda.build.builder import build
 from pytest_kinda.build.facts import facts
 from pytest_kinda.build.kind import container_names
-from pytest_kinda.build.progress import Lines
 from pytest_kinda.build.readiness import await_cluster
 from pytest_kinda.plan import Plan, PlanOptions, plan
 from pytest_kinda.setup import program
 from pytest_kinda.setup.images import image
 
 BAR = 1.3
-TRIANGLE = Topology(
-    name="triangle",
-    nodes=[ControlPlane("c1"), Worker("w1"), Worker("w2"), Router("r1"), Router("r2")],
-    links=[Link("c1", "r1"), Link("w1", "r1"), Link("w2", "r2"), Link("r1", "r2", rate="100mbit")],
-)
 NAME = "kinda-bare"
+SUITE = """
+import pathlib, time
+import pytest
+from examples.test_triangle import TRIANGLE
+
+@pytest.mark.topology(TRIANGLE)
+def test_first(kinda):
+    pathlib.Path("began").write_text(str(time.monotonic()))
+"""
 
 
 def ours() -> float:
-    """Seconds from a topology to a cluster whose packets cross the network."""
-    begun = time.monotonic()
-    standing = build(plan(TRIANGLE, PlanOptions(), facts()), progress=Lines(sys.stdout))
-    taken = time.monotonic() - begun
-    standing.keeper.undo(lambda line: None)
-    return taken
+    """Seconds from the start of pytest to the first line of a test of the example's topology."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "test_start.py").write_text(SUITE)
+        argv = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", folder, folder]
+        begun = time.monotonic()  # one clock for all processes
+        subprocess.run(argv, cwd=folder, env={**os.environ, "PYTHONPATH": sys.path[0]}, check=True)
+        return float(Path(folder, "began").read_text()) - begun
 
 
 def bare() -> float:
@@ -130,7 +137,8 @@ def main() -> int:
         print(f"median {name:5} {seconds:6.1f} s of {len(measured[name])}")
     if len(medians) == 2:
         ratio = medians["ours"] / medians["bare"]
-        print(f"ratio ours / bare {ratio:.2f} (at most {BAR} is wanted)")
+        met = "met" if ratio <= BAR else "missed"
+        print(f"ratio ours / bare {ratio:.2f} (bar {BAR}: {met})")
         return int(ratio > BAR)
     return 0
 

@@ -30,6 +30,8 @@ from pytest_kinda.host.tunnels import refusal
 from tests.support.tunnel_lab import Lab, Reply, lab, ping
 
 TARGET = "10.244.2.2"
+BAR = 0.8
+"""The share of plain routes' throughput that the eBPF driver must reach."""
 
 
 def plain_routes(made: Lab) -> None:
@@ -106,7 +108,7 @@ def round_trip(made: Lab, exchanges: int) -> float:
     return statistics.median(taken) / 1000
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=5)
@@ -136,7 +138,13 @@ def main() -> None:
     for driver, why in refused.items():
         if why:
             print(f"{driver}: not measured: {why.splitlines()[0]}")
+    if "bpf" not in variants:
+        return 0
+    ratio = statistics.median(rates["bpf"]) / base_rate
+    met = "met" if ratio >= BAR else "missed"
+    print(f"bpf carries {ratio:.2f} of plain routes (bar {BAR}: {met})")
+    return int(ratio < BAR)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
