@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import pytest_kinda
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import WaitTimeoutError
 
@@ -17,3 +21,18 @@ def test_ends_when_nothing_is_missing() -> None:
 def test_says_the_last_state_seen() -> None:
     with pytest.raises(WaitTimeoutError, match=r"waited 0.05 s for the cluster; last seen: a pod"):
         wait_until(lambda: "a pod", "the cluster", limit=0.05, interval=0.01)
+
+
+def test_nothing_waits_by_time_alone() -> None:
+    # Between two looks of one wait that has a limit: set-up may import nothing but the library.
+    allowed = {"setup/engine.py": 1}
+    root = Path(pytest_kinda.__file__).parent
+    found = {}
+    for path in root.rglob("*.py"):
+        calls = [
+            one.func for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Call)
+        ]
+        names = [getattr(one, "attr", getattr(one, "id", "")) for one in calls]
+        if count := names.count("sleep"):
+            found[str(path.relative_to(root))] = count
+    assert found == allowed
