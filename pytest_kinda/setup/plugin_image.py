@@ -20,6 +20,7 @@ from pytest_kinda.errors import SetupError
 from pytest_kinda.setup import debian, engine, folders, golang, images, pins, registry
 from pytest_kinda.setup.steps import Found, Policy, Report
 
+_LOCK = "/run/xtables.lock"
 _MARK = "stand-in of pytest-kinda, recipe "
 _PACKAGES = (
     "iptables", "libc6", "libip4tc2", "libip6tc2", "libmnl0", "libnetfilter-conntrack3",
@@ -53,9 +54,20 @@ def local() -> images.Local | None:
     return images.Local("", "official")
 
 
+def enabled() -> bool:
+    """Whether the plugin runs.
+
+    :raises OSError: the engine does not answer.
+    """
+    return bool((engine.ask(f"/plugins/{name()}/json") or {}).get("Enabled"))
+
+
 class Plugin:
-    """Step: Kathara's network plugin is in the engine. A stand-in never replaces the official one
-    unless asked for by name (``--offline``)."""
+    """Step: Kathara's network plugin is in the engine, and runs. A stand-in never replaces the
+    official one unless asked for by name (``--offline``).
+
+    Kathara would enable it itself; then the first run of tests would leave its process behind.
+    """
 
     name = "Kathara plugin"
 
@@ -64,7 +76,13 @@ class Plugin:
         self.use_official = use_official
 
     def check(self) -> Found:
-        """Whether a plugin that the policy accepts is here."""
+        """Whether a plugin that the policy accepts is here and runs."""
+        found = self._judged()
+        if found.ok and not enabled():
+            return Found(False, f"{found.text}, is not enabled", "kinda setup")
+        return found
+
+    def _judged(self) -> Found:
         try:
             here = local()
         except OSError:
@@ -86,10 +104,15 @@ class Plugin:
         )
 
     def do(self, report: Report) -> None:
-        """Install the official plugin or make the stand-in.
+        """Install the official plugin or make the stand-in; enable it.
 
-        :raises SetupError: the old one is in use, or the new one cannot be had.
+        :raises SetupError: the old one is in use, or the new one cannot be had or does not start.
         """
+        if not self._judged().ok:
+            self._get(report)
+        enable(report)
+
+    def _get(self, report: Report) -> None:
         if self.use_official():
             try:
                 install_official(report)
@@ -132,8 +155,32 @@ def install_official(report: Report) -> None:
         client.close()
 
 
+def enable(report: Report) -> None:
+    """Start the plugin, set as Kathara would set it.
+
+    :raises SetupError: it does not start.
+    """
+    import docker
+    import docker.errors
+
+    source = _LOCK if _lock_kind() == "file" else ""
+    client: Any = docker.from_env(timeout=60)
+    try:
+        report(f"enabling {name()}")
+        plugin = client.plugins.get(name())
+        plugin.configure({"xtables_lock.source": source})
+        plugin.enable(timeout=30)
+    except docker.errors.DockerException as error:
+        raise SetupError(
+            f"could not enable the plugin {name()}: {error}",
+            remedy=f"`docker plugin enable {name()}` must work",
+        ) from None
+    finally:
+        client.close()
+
+
 def make(report: Report) -> None:
-    """Compile the stand-in and put it into the engine, disabled as Kathara expects."""
+    """Compile the stand-in and put it into the engine; it is not enabled yet."""
     import docker
 
     with tempfile.TemporaryDirectory(dir=folders.cache("plugin")) as scratch:
@@ -227,8 +274,8 @@ def _configuration() -> dict[str, object]:
             {
                 "name": "xtables_lock",
                 "description": "the lock of legacy iptables",
-                "source": "/run/xtables.lock",
-                "destination": "/run/xtables.lock",
+                "source": _LOCK,
+                "destination": _LOCK,
                 "type": "bind",
                 "options": ["rbind"],
                 "settable": ["source"],

@@ -216,6 +216,11 @@ def test_official_replaces_a_stand_in_plugin(
         )
         assert steps.carry_out([stand_in], lambda line: None) == 0
         assert "stand-in" in stand_in.check().warning
+        # It runs: else the first testbed would start it and leave its process behind.
+        client.plugins.get(local).disable()
+        assert "is not enabled" in stand_in.check().text
+        assert steps.carry_out([stand_in], lambda line: None) == 0
+        assert client.plugins.get(local).enabled
 
         official = plugin_image.Plugin(
             steps.Policy(official=True), registry.Choice(True, lambda line: None)
@@ -226,6 +231,7 @@ def test_official_replaces_a_stand_in_plugin(
         here = plugin_image.local()
         assert here is not None
         assert here.origin == "official"
+        assert client.plugins.get(local).enabled
         # From here on a plain setup leaves it alone.
         plain = plugin_image.Plugin(steps.Policy(), registry.Choice(False, lambda line: None))
         assert plain.check().ok
