@@ -106,7 +106,7 @@ class Live:
         with self._lock:
             for step, (well, seconds, text) in self._ended.items():
                 mark = Text("  ok ", style="green") if well else Text("  failed ", style="red")
-                table.add_row(mark.append(step, style="none"), f"{seconds:.1f} s", text)
+                table.add_row(mark.append(step, style="none"), f"{seconds:.1f} s", Text(text))
             for step, begun in self._running.items():
                 running = Text("  … ", style="yellow").append(step, style="none")
                 table.add_row(running, f"{now - begun:.1f} s", "")

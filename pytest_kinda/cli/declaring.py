@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,11 +68,11 @@ def plan(topology: str, as_json: bool, **options: str | None) -> None:
     """
     from pytest_kinda.cli.loading import load
     from pytest_kinda.host.facts import has_openvswitch
-    from pytest_kinda.plan import HostFacts
     from pytest_kinda.plan import plan as make_plan
+    from pytest_kinda.plan.values import USUAL
 
     # of what takes no right to find out, what changes how a device is carried out
-    facts = HostFacts(openvswitch=has_openvswitch())
+    facts = replace(USUAL, openvswitch=has_openvswitch())
     planned = make_plan(load(topology), options_from(**options), facts)
     if as_json:
         print_json(planned)
@@ -167,6 +168,7 @@ def graph(
     from pytest_kinda.cli.loading import load
     from pytest_kinda.drawing import SUFFIXES, draw
     from pytest_kinda.plan import plan as make_plan
+    from pytest_kinda.plan.values import USUAL
 
     if as_json:
         from pytest_kinda.readers import to_data
@@ -185,7 +187,7 @@ def graph(
         raise click.UsageError("a PNG goes to a file: give -o FILE.png")
     declared = load(topology)
     options = options_from(**chosen)
-    drawing = draw(make_plan(declared, options) if addresses else declared, form)
+    drawing = draw(make_plan(declared, options, USUAL) if addresses else declared, form)
     if output is None:
         click.echo(drawing.decode(), nl=False)
     else:

@@ -39,4 +39,5 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     width = None if sys.stdout.isatty() else 240
-    Console(width=width, highlight=False, markup=False).print(table)
+    # plain text: rich would take the ":cd:" of a MAC address for a picture
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)

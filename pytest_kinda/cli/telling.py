@@ -67,10 +67,10 @@ def facts(
     """
     from pytest_kinda.cli.loading import load
     from pytest_kinda.plan import plan as make_plan
-    from pytest_kinda.plan.values import HostFacts
+    from pytest_kinda.plan.values import USUAL
     from pytest_kinda.scheduling import network_facts
 
-    planned = make_plan(load(topology), options_from(**options), HostFacts(netem=True))
+    planned = make_plan(load(topology), options_from(**options), USUAL)
     found = network_facts(planned, metric=metric, unit=unit, assume=assume or "")
     given: dict[str, Any] = {"zone": zone, "region": region, "name": name, "namespace": namespace}
     given["levels"] = levels.split(",") if levels else None

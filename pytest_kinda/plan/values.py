@@ -79,6 +79,10 @@ class HostFacts:
     nameservers: tuple[str, ...] = ()
 
 
+USUAL = HostFacts(netem=True)
+"""A machine as most are, for plans that are only looked at: finding out takes rights."""
+
+
 @dataclass(frozen=True)
 class InterfacePlan:
     """One interface of a node in the virtual network.

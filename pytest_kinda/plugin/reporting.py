@@ -85,12 +85,13 @@ def progress(config: pytest.Config, title: str) -> Iterator[Any]:
 def plan_all(config: pytest.Config, wants: Sequence[Want], testbeds: Testbeds) -> int:
     """Plan each topology and print a line for it; how many could not be planned."""
     from pytest_kinda.plan import plan
+    from pytest_kinda.plan.values import USUAL
 
     reporter: Any = config.pluginmanager.getplugin("terminalreporter")
     failures = 0
     for want in wants:
         try:
-            planned = plan(want.topology, want.plan_options(testbeds.options.plan))
+            planned = plan(want.topology, want.plan_options(testbeds.options.plan), USUAL)
         except KindaError as error:
             failures += 1
             reporter.write_line(f"{want.name}: {error}", red=True)

@@ -224,10 +224,10 @@ def network_facts(
     plan = getattr(of, "plan", of)
     if not isinstance(plan, Plan):
         from pytest_kinda.plan import plan as make_plan
-        from pytest_kinda.plan.values import HostFacts
+        from pytest_kinda.plan.values import USUAL
 
         # what a machine can do changes nothing of what is declared
-        plan = make_plan(of, facts=HostFacts(netem=True))
+        plan = make_plan(of, facts=USUAL)
     return NetworkFacts(plan, metric=metric, unit=unit, assume=assume)
 
 

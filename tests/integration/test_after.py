@@ -160,11 +160,21 @@ def test_after_ctrl_c_in_a_test(tmp_path: Path, same_machine: Same, ended: list[
     assert "undo" in suite.output
 
 
-def test_after_ctrl_c_in_the_build(tmp_path: Path, same_machine: Same, ended: list[Suite]) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [
+        "network (3 devices) ...",
+        pytest.param("wiring ...", marks=pytest.mark.slow),
+        pytest.param("devices ...", marks=pytest.mark.slow),
+    ],
+)
+def test_after_ctrl_c_in_the_build(
+    tmp_path: Path, same_machine: Same, ended: list[Suite], step: str
+) -> None:
     suite = Suite(tmp_path, "PAIR", WAITS)
     ended.append(suite)
     process = suite.start()
-    suite.await_text("network")
+    suite.await_text(step)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(120) == 2, suite.output
     same_machine(2)

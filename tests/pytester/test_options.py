@@ -74,7 +74,7 @@ def test_plan_only_plans_and_runs_nothing(suite: Suite) -> None:
 def test_plan_only_needs_no_docker_and_fails_with_what_is_not_possible(suite: Suite) -> None:
     suite.write(
         test_x="""
-@pytest.mark.topology(A)
+@pytest.mark.topology(A.with_(links=[Link("h1", "h2", delay="5ms")]))
 def test_1(kinda): pass
 @pytest.mark.topology(B, pool="10.9.0.0/31")
 def test_2(kinda): pass

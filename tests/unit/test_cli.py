@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from pytest_kinda.cli import linking, programming
 from pytest_kinda.cli.commands import kinda
+from pytest_kinda.cli.output import print_table
 from pytest_kinda.topology.node import SUBCOMMANDS
 
 ONE = """
@@ -69,6 +70,24 @@ def test_plan_as_tables_names_every_node(tmp_path: Path) -> None:
     result = run("plan", "lab.py:PAIR")
     assert "h1--h2" in result.stdout
     assert "02:" in result.stdout
+
+
+def test_what_a_link_delays_and_loses_can_be_planned_and_drawn(tmp_path: Path) -> None:
+    text = ONE.replace('Link("h1", "h2")', 'Link("h1", "h2", delay="5ms", loss="1%")')
+    (tmp_path / "lab.py").write_text(text)
+    planned = json.loads(run("plan", "lab.py", "--json").stdout)
+    shapes = [one["shape"] for node in planned["nodes"] for one in node["interfaces"]]
+    assert [one["delay"] for one in shapes] == [5_000_000, 5_000_000]
+    assert "10.9.0.1" in run("graph", "lab.py", "--addresses").stdout
+
+
+def test_tables_are_plain_text(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("", ["MAC"], [["02:cd:42:56:1f:91"], ["[/bold]"]])
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()][-3:] == [
+        "02:cd:42:56:1f:91",
+        "[/bold]",
+        "",
+    ]
 
 
 def test_plan_says_which_way_leads_outside(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def test_a_terminal_gets_a_tree_whose_steps_run_and_end() -> None:
         assert re.fullmatch(r"  … kind cluster +\d+\.\d s *", running[2])
         assert running[3].strip() == "reusing nothing"
         shown.done("network", 4.25)
-        shown.failed("kind cluster", "no room")
+        shown.failed("kind cluster", "no room in [/x] :cd:")
     assert "\x1b[2K" in stream.getvalue()  # drawn over and over at the same place
     last = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", stream.getvalue())
     assert re.search(r"^  ok network +4\.2 s", last, re.MULTILINE)
-    assert re.search(r"^  failed kind cluster +0\.\d s +no room", last, re.MULTILINE)
+    assert re.search(r"^  failed kind cluster +0\.\d s +no room in \[/x\] :cd:", last, re.MULTILINE)
 
 
 def test_elsewhere_each_step_has_its_lines() -> None:
