@@ -84,7 +84,12 @@ def test_2(kinda): pass
     result = suite.pytester.run(sys.executable, "-m", "pytest", *QUICK, "--kinda-plan-only")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
-        ["a: 2 nodes, 1 links*", "b-10.9.0.0/31: *pool*", "planned 2 topologies, 1 of them not *"]
+        [
+            "a: 2 nodes, 1 links*",
+            "b-10.9.0.0/31: plan of 'b': 1 problem",
+            "*options: pool: found 10.9.0.0/31*",
+            "planned 2 topologies, 1 of them not possible",
+        ]
     )
 
 
