@@ -280,9 +280,14 @@ static void action_{action.id}(struct packet *p, const u128 *A)
         return f"{self.arithmetic.exact(value).code} != 0"
 
     def _p_assert(self, call: Call) -> str:
-        return f"if (!({self._condition(call)})) p->asserts = p->exits = true;"
+        return f"if (!({self._condition(call)})) {{ p->asserts = p->exits = true; return; }}"
 
     _p_assume = _p_assert
+
+    def asserted_in_parser(self, call: Call) -> str:
+        """``assert`` or ``assume`` where a parser has it: parsing ends."""
+        self.arithmetic.where = call.where
+        return f"if (!({self._condition(call)})) {{ p->asserts = true; goto done; }}"
 
     def _p_drop(self, call: Call) -> str:
         group = FieldRef("intrinsic_metadata", "mcast_grp")

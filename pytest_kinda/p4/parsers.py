@@ -204,6 +204,8 @@ done:;
                 "if (bits / 8 > size - at) { p->error = ERROR_PacketTooShort; goto done; } "
                 "at += (size_t)(bits / 8); }"
             )
+        if step.name in ("assert", "assume"):
+            return self.primitives.asserted_in_parser(step)
         return self.primitives.statement(step)
 
     def _extract(self, step: Extract) -> str:

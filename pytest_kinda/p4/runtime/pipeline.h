@@ -148,7 +148,8 @@ static void ingress_step(struct packet *p)
 
     parser_run(p);
     metadata_parsed(p);
-    ingress_run(p);
+    if (!p->asserts)
+        ingress_run(p);
     if (p->asserts) {
         lose(p, LOST_ASSERTION);
         return;

@@ -75,7 +75,7 @@ static struct packet *queue_due(uint64_t now)
 /* Nanoseconds until a packet's time comes, -1 where none waits. */
 static int64_t queues_rest(void)
 {
-    uint64_t now = nanoseconds();
+    uint64_t now = listed_count ? nanoseconds() : 0;
     int64_t rest = -1;
     for (unsigned i = 0; i < listed_count; i++) {
         const struct packet *p = port_queues[listed_queues[i]].first;

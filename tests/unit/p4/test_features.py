@@ -196,6 +196,32 @@ def test_what_is_dropped_is_what_the_call_names(tmp_path: Path) -> None:
         assert switch.control.statistics().dropped_by_program == 1
 
 
+@pytest.mark.parametrize("name", ["assert", "assume"])
+def test_a_packet_that_fails_an_assertion_is_dropped_and_does_nothing_more(
+    name: str, tmp_path: Path
+) -> None:
+    """BMv2 ends instead: a switch in a testbed goes on, and counts."""
+    cells = {"type": "register_array", "value": "cells"}
+    holds = p4.op("b2d", p4.op("!=", p4.field("h", "a"), p4.hexstr(1)))
+    calls = [
+        p4.call(name, holds),
+        p4.call("register_write", cells, p4.hexstr(0), p4.field("h", "a")),
+    ]
+    action = p4.action(0, "check", calls)
+    content = p4.program({"h": [["a", 8, False]]}, [action], [p4.table("t", [action])])
+    content["register_arrays"] = [{"name": "cells", "id": 0, "size": 1, "bitwidth": 8}]
+    parsed = p4.op("b2d", p4.op("!=", p4.field("h", "a"), p4.hexstr(2)))
+    content["parsers"][0]["parse_states"][0]["parser_ops"].append(
+        {"op": "primitive", "parameters": [p4.call(name, parsed)]}
+    )
+    with p4.started(p4.written(tmp_path, content)) as switch:
+        out = switch.send([Frame(1, bytes([value]) + b"xyz") for value in (5, 1, 2, 0)])
+        assert [frame.data[0] for frame in out] == [5, 0]
+        out = switch.send([Frame(1, b"\7xyz"), Frame(1, b"\1xyz"), Frame(1, b"\2xyz")])
+        assert switch.control.register("cells").read(0) == 7
+        assert switch.control.statistics().failed_assertion == 4
+
+
 def test_a_header_may_be_chosen_by_a_condition(tmp_path: Path) -> None:
     choice = p4.op("==", p4.field("h", "a"), p4.hexstr(1))
     one, two = ({"type": "header", "value": name} for name in ("one", "two"))
