@@ -24,7 +24,7 @@ from pytest_kinda.build.engine import Deployed, NetworkEngine
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.build.kathara import KatharaEngine
 from pytest_kinda.build.keeping import KeeperClient
-from pytest_kinda.build.kind import KindRun, cluster_name, make_network
+from pytest_kinda.build.kind import KindRun, cluster_name, make_cluster_network
 from pytest_kinda.build.nodes import NodeWatch
 from pytest_kinda.build.outside import cluster_hosts, make_uplink
 from pytest_kinda.build.progress import Progress, Silent
@@ -143,7 +143,7 @@ class _Builder:
 
     def _begin_cluster(self) -> NodeWatch:
         with _step(self.progress, "Docker network"):
-            self._use(make_network(self.keeper, self.plan, self.testbed))
+            self._use(make_cluster_network(self.keeper, self.plan, self.testbed))
             self.watch = NodeWatch(self.keeper, self.plan, cluster_name(self.testbed))
             self.watch.start()
             self.kind = KindRun(self.keeper, self.plan, self.testbed, self.home)

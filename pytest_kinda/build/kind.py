@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pytest_kinda.build import kubeadm, pulls
-from pytest_kinda.build.engine_api import EngineError, docker_request
+from pytest_kinda.build.docker_network import make_network
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import TESTBED_LABEL
 from pytest_kinda.errors import BuildError
@@ -56,51 +54,16 @@ def configuration(plan: Plan, cluster: str) -> dict[str, Any]:
     return found
 
 
-def make_network(keeper: KeeperClient, plan: Plan, testbed: str) -> Plan:
+def make_cluster_network(keeper: KeeperClient, plan: Plan, testbed: str) -> Plan:
     """Create the testbed's own Docker network, which only its kind nodes are in.
 
-    The planned subnet may have been taken since the plan was made (by another testbed's build,
-    most often): then the next free one of the pool is used. Returns the plan as it was carried
-    out. Raises EngineError, BuildError.
+    Returns the plan as it was carried out. Raises EngineError, BuildError.
     """
     if plan.cluster is None:
         return plan
-    name = cluster_name(testbed)
-    keeper.record([{"undo": "docker-network", "name": name, "label": f"{TESTBED_LABEL}={testbed}"}])
-    for subnet in subnets(plan.cluster.docker_subnet, plan.options.docker_pool):
-        try:
-            docker_request(
-                "POST",
-                "/networks/create",
-                {
-                    "Name": name,
-                    "Driver": "bridge",
-                    "CheckDuplicate": True,
-                    "IPAM": {"Config": [{"Subnet": subnet}]},
-                    "Labels": {TESTBED_LABEL: testbed},
-                },
-            )
-        except EngineError as error:
-            if "overlap" not in error.message.lower():
-                raise
-            continue
-        return replace(plan, cluster=replace(plan.cluster, docker_subnet=subnet))
-    raise BuildError(
-        "Docker network",
-        f"no subnet of {plan.options.docker_pool} is free",
-        remedy="kinda clean removes old testbeds; PlanOptions(docker_pool=...) names another pool",
-    )
-
-
-def subnets(planned: str, pool: str, most: int = 64) -> list[str]:
-    """Subnets to try: the planned one, then others of its size from the pool.
-
-    >>> subnets("172.30.1.0/24", "172.30.0.0/23")
-    ['172.30.1.0/24', '172.30.0.0/24']
-    """
-    wanted = ipaddress.ip_network(planned)
-    every = ipaddress.ip_network(pool).subnets(new_prefix=wanted.prefixlen)
-    return [planned, *(str(one) for one in islice(every, most) if one != wanted)]
+    planned, pool = plan.cluster.docker_subnet, plan.options.docker_pool
+    subnet = make_network(keeper, testbed, cluster_name(testbed), planned, pool)
+    return replace(plan, cluster=replace(plan.cluster, docker_subnet=subnet))
 
 
 class KindRun:

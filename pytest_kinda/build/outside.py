@@ -9,18 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.build.engine_api import EngineError, containers_of, docker_request
+from pytest_kinda.build.docker_network import make_network
+from pytest_kinda.build.engine_api import containers_of
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.build.keeping import KeeperClient
-from pytest_kinda.build.kind import cluster_name, subnets
-from pytest_kinda.build.labels import CLUSTER_LABEL, TESTBED_LABEL
-from pytest_kinda.errors import BuildError
+from pytest_kinda.build.kind import cluster_name
+from pytest_kinda.build.labels import CLUSTER_LABEL
 from pytest_kinda.operations import AppendLines, Place, WriteFile
 from pytest_kinda.plan.naming import uplink_bridge
 from pytest_kinda.plan.outside import RESOLV_CONF, configure_operations
 from pytest_kinda.plan.values import NodePlan, Plan
 
-STEP = "uplink"
 _INIT_LIMIT = 30.0
 
 
@@ -36,31 +35,10 @@ def make_uplink(keeper: KeeperClient, plan: Plan, testbed: str) -> Plan:
     """
     if plan.uplink is None:
         return plan
-    name = network_name(testbed)
-    keeper.record([{"undo": "docker-network", "name": name, "label": f"{TESTBED_LABEL}={testbed}"}])
-    for subnet in subnets(plan.uplink.subnet, plan.options.docker_pool):
-        uplink = replace(plan.uplink, subnet=subnet)
-        addresses = {"Subnet": subnet, "Gateway": uplink.gateway}
-        body = {
-            "Name": name,
-            "Driver": "bridge",
-            "CheckDuplicate": True,
-            "IPAM": {"Config": [addresses]},
-            "Options": {"com.docker.network.bridge.name": uplink_bridge(testbed)},
-            "Labels": {TESTBED_LABEL: testbed},
-        }
-        try:
-            docker_request("POST", "/networks/create", body)
-        except EngineError as error:
-            if "overlap" not in error.message.lower():
-                raise
-            continue
-        return replace(plan, uplink=uplink)
-    raise BuildError(
-        STEP,
-        f"no subnet of {plan.options.docker_pool} is free",
-        remedy="kinda clean removes old testbeds; PlanOptions(docker_pool=...) names another pool",
-    )
+    planned, pool = plan.uplink.subnet, plan.options.docker_pool
+    bridge = uplink_bridge(testbed)
+    subnet = make_network(keeper, testbed, network_name(testbed), planned, pool, bridge)
+    return replace(plan, uplink=replace(plan.uplink, subnet=subnet))
 
 
 def cluster_hosts(plan: Plan, testbed: str) -> tuple[AppendLines, ...]:

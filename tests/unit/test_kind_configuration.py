@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_kinda.build.docker_network import subnets
 from pytest_kinda.build.facts import docker_networks
-from pytest_kinda.build.kind import (
-    configuration,
-    container_names,
-    kind_environment,
-    kind_error,
-    subnets,
-)
+from pytest_kinda.build.kind import configuration, container_names, kind_environment, kind_error
 from pytest_kinda.build.nodes import hosts_lines
 from pytest_kinda.plan.values import ClusterPlan, NodePlan, Plan, PlanOptions
 
