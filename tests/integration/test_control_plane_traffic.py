@@ -6,9 +6,17 @@ import pytest
 
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
 
+IMPATIENT = """
+kind: ClusterConfiguration
+controllerManager:
+  extraArgs:
+    node-monitor-grace-period: 20s
+"""
+"""A node that is not heard is NotReady after 20 s instead of 50: it is heard every 10 s."""
+
 LINE = Topology(
     name="line",
-    nodes=[ControlPlane("c1"), Worker("w1"), Router("r1")],
+    nodes=[ControlPlane("c1", kubeadm_patches=[IMPATIENT]), Worker("w1"), Router("r1")],
     links=[Link("c1", "r1"), Link("w1", "r1")],
 )
 

@@ -1,9 +1,12 @@
-"""Labs that others published, deployed as they are: what they are there to show is seen."""
+"""Labs that others published, deployed as they are: what they are there to show is seen.
+
+Those whose OSPF waits 40 s for other routers, as published, are built first and looked at last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,20 @@ def standing(topology: Topology, options: PlanOptions | None = None) -> Iterator
         yield testbed
     finally:
         testbed.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Testbed]]:
+    """Two labs whose routers take their time: they stand while other tests run."""
+    assert LABS is not None
+    frr = LABS / "containerlab" / "frr01" / "frr01.clab.yml"
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        topologies = {
+            "ospf": (lab("ospf_frr-singlearea"), None),
+            "frr01": (Topology.from_containerlab(frr), PlanOptions(engine="direct")),
+        }
+        yield {name: stack.enter_context(standing(*each)) for name, each in topologies.items()}
 
 
 def lab(name: str) -> Topology:
@@ -69,16 +86,6 @@ def test_static_routing(state_home: Path) -> None:
         assert pings(testbed, "pc1", "200.1.1.7")
 
 
-def test_ospf_in_one_area(state_home: Path) -> None:
-    with standing(lab("ospf_frr-singlearea")) as testbed:
-        assert len(testbed.devices) == 5
-        for address in ("10.0.0.3", "10.0.1.2", "10.0.2.1", "10.0.3.2"):
-            await_ping(testbed, "bb1", address)
-        routes = testbed.node("bb1").exec("ip", "-4", "route").stdout
-        assert "10.0.1.0/24" in routes
-        assert "proto ospf" in routes
-
-
 def test_bgp_between_two_routers(state_home: Path) -> None:
     with standing(lab("bgp-simple-peering")) as testbed:
         assert pings(testbed, "router1", "193.10.11.2")
@@ -98,18 +105,6 @@ def test_a_data_centre_with_bgp(state_home: Path) -> None:
             await_ping(testbed, "server_1_1_1", address, 120)
         path = testbed.node("leaf_1_0_1").exec("ip", "-4", "route", "show", "202.2.2.0/24").stdout
         assert path.count("nexthop") == 2
-
-
-def test_containerlabs_frr(state_home: Path) -> None:
-    assert LABS is not None
-    topology = Topology.from_containerlab(LABS / "containerlab" / "frr01" / "frr01.clab.yml")
-    with standing(topology, PlanOptions(engine="direct")) as testbed:
-        assert len(testbed.devices) == 6
-        for address in ("192.168.12.2", "192.168.13.2", "10.10.10.1"):
-            await_ping(testbed, "PC1", address, 120)
-        routes = testbed.node("router1").exec("ip", "-4", "route").stdout
-        assert "192.168.13.0/24" in routes
-        assert "proto ospf" in routes
 
 
 def test_containerlabs_bridge(state_home: Path) -> None:
@@ -149,3 +144,23 @@ def test_containerlabs_cluster_around_a_router(state_home: Path) -> None:
             "srl01",
             "k01-worker",
         )
+
+
+def test_ospf_in_one_area(waiting: dict[str, Testbed]) -> None:
+    testbed = waiting["ospf"]
+    assert len(testbed.devices) == 5
+    for address in ("10.0.0.3", "10.0.1.2", "10.0.2.1", "10.0.3.2"):
+        await_ping(testbed, "bb1", address)
+    routes = testbed.node("bb1").exec("ip", "-4", "route").stdout
+    assert "10.0.1.0/24" in routes
+    assert "proto ospf" in routes
+
+
+def test_containerlabs_frr(waiting: dict[str, Testbed]) -> None:
+    testbed = waiting["frr01"]
+    assert len(testbed.devices) == 6
+    for address in ("192.168.12.2", "192.168.13.2", "10.10.10.1"):
+        await_ping(testbed, "PC1", address, 120)
+    routes = testbed.node("router1").exec("ip", "-4", "route").stdout
+    assert "192.168.13.0/24" in routes
+    assert "proto ospf" in routes

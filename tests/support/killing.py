@@ -6,14 +6,17 @@ import os
 import random
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.host.journal import Journal
 from tests.support.builds import await_true, journal_lines
 
+T = TypeVar("T")
 EVERY = os.environ.get("KINDA_TEST_KILL") == "every"
 """Whether no point is left out (``make test-kill``)."""
 LINES = 48
@@ -49,6 +52,14 @@ def seed() -> int:
         return int(done.stdout, 16)
     except (OSError, subprocess.CalledProcessError, ValueError):
         return date.today().toordinal()
+
+
+def some(every: Sequence[T], count: int) -> list[T]:
+    """So many of them as the seed draws, in their order; all with ``KINDA_TEST_KILL=every``."""
+    if EVERY:
+        return list(every)
+    drawn = random.Random(seed()).sample(range(len(every)), count)
+    return [every[at] for at in sorted(drawn)]
 
 
 def points(number: int) -> list[Point]:

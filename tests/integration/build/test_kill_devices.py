@@ -1,8 +1,8 @@
-"""SIGKILL at every step of the journal: build and removal of a testbed of devices, each way.
+"""SIGKILL between the steps of the journal: build and removal of a testbed of devices, each way.
 
-A triangle takes half a minute, three devices a second: here no step is left out. Each build is
-killed when its journal has so many lines, alone (its keeper undoes what it made) or with its keeper
-(``kinda clean`` does); each removal after so many lines that it printed.
+Each build is killed when its journal has so many lines, alone (its keeper undoes what it made) or
+with its keeper (``kinda clean`` does); each removal after so many lines that it printed. Which of
+all points are tried rotates with the commit; ``make test-kill`` tries every one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import pytest
 from pytest_kinda.build import catalogue
 from pytest_kinda.build.builder import build
 from tests.support.builds import await_true, plan_of, start_building
-from tests.support.killing import keeper_of, kill_at, removal_by
+from tests.support.killing import COMPLETE, keeper_of, kill_at, removal_by, some
 
 pytestmark = pytest.mark.slow
 
-LINES = 15
+POINTS = (*range(1, 16), COMPLETE)
 """Lines of the journal of a complete PAIR; the last point is that it is complete."""
+REMOVALS = tuple((printed, after) for printed in (0, 1, 2) for after in (0.0, 0.05, 0.2))
+"""Lines that a removal has printed, and seconds since, when it is killed."""
 UNDO = 15.0
 Same = Callable[[float], float]
 
 
-@pytest.mark.parametrize("lines", [*range(1, LINES + 1), 10**6])
+@pytest.mark.parametrize("lines", some(POINTS, 5))
 def test_a_killed_build_of_devices_is_undone(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, lines: int
 ) -> None:
@@ -41,7 +43,7 @@ def test_a_killed_build_of_devices_is_undone(
     await_true(lambda: not directory.exists(), "the undo by the keeper", UNDO)
 
 
-@pytest.mark.parametrize("lines", [*range(1, LINES + 1), 10**6])
+@pytest.mark.parametrize("lines", some(POINTS, 5))
 def test_a_build_of_devices_killed_with_its_keeper_is_cleaned(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, lines: int
 ) -> None:
@@ -53,8 +55,7 @@ def test_a_build_of_devices_killed_with_its_keeper_is_cleaned(
     assert not directory.exists()
 
 
-@pytest.mark.parametrize("printed", [0, 1, 2])
-@pytest.mark.parametrize("after", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize(("printed", "after"), some(REMOVALS, 3))
 def test_a_removal_that_is_killed_is_ended_by_the_next(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, printed: int, after: float
 ) -> None:
