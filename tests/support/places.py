@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda.host.client import Keeper
 from pytest_kinda.host.namespaces import Namespace, entered, start_time, unshare_network
-from pytest_kinda.operations import Place
+from pytest_kinda.operations import Operation, Place
 
 
 class FakeContainer:
@@ -97,6 +98,15 @@ def containers(*names: str, root: Path | None = None) -> Iterator[dict[str, Fake
     finally:
         for one in found.values():
             one.end()
+
+
+@contextmanager
+def wired(keeper: Keeper, wiring: Sequence[Operation]) -> Iterator[dict[str, FakeContainer]]:
+    """Places a and b, which a keeper wires and takes apart again."""
+    with containers("a", "b") as found:
+        numbers = keeper.apply(wiring, table(found))
+        yield found
+        keeper.revert(numbers)
 
 
 def table(found: dict[str, FakeContainer]) -> dict[str, Place]:

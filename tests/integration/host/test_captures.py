@@ -23,26 +23,45 @@ from pytest_kinda.operations import AddAddress, AddVeth, End, Place
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.live import stream
 from pytest_kinda.testbed.pcapng import read_packets, read_statistics
-from tests.support.places import FakeContainer, containers, table
+from tests.support.places import FakeContainer, containers, table, wired
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 ADDRESS = ("10.9.0.2", 4000)
 
 
+WIRING = [
+    AddVeth(End("a", "eth0"), End("b", "eth0")),
+    AddAddress("a", "eth0", "10.9.0.1/30"),
+    AddAddress("b", "eth0", "10.9.0.2/30"),
+]
+
+
+def start_keeper(directory):
+    return Keeper.start(directory / "t", "t", undo_program=(sys.executable, "-c", ""))
+
+
+@pytest.fixture(scope="module")
+def keeper(tmp_path_factory):
+    """One for most tests: under an emulated kernel it takes seconds to start."""
+    found = start_keeper(tmp_path_factory.mktemp("keeper"))
+    yield found
+    found.undo()
+
+
 @pytest.fixture
-def pair(tmp_path):
+def pair(keeper):
     """A keeper that knows two places with a cable between them."""
-    keeper = Keeper.start(tmp_path / "t", "t", undo_program=(sys.executable, "-c", ""))
+    with wired(keeper, WIRING) as found:
+        yield keeper, found
+
+
+@pytest.fixture
+def own_pair(tmp_path):
+    """The same with a keeper of its own, for tests that end it or places that it knows."""
+    keeper = start_keeper(tmp_path)
     with containers("a", "b") as found:
-        keeper.apply(
-            [
-                AddVeth(End("a", "eth0"), End("b", "eth0")),
-                AddAddress("a", "eth0", "10.9.0.1/30"),
-                AddAddress("b", "eth0", "10.9.0.2/30"),
-            ],
-            table(found),
-        )
+        keeper.apply(WIRING, table(found))
         yield keeper, found
         keeper.undo()
 
@@ -191,8 +210,8 @@ def test_points_that_are_not_there_are_named(pair, tmp_path):
     assert Journal.read(keeper.directory).entries[-1]["undo"] == "operation"
 
 
-def test_one_that_is_told_to_end_by_the_undo_writes_what_it_has(pair, tmp_path):
-    keeper, found = pair
+def test_one_that_is_told_to_end_by_the_undo_writes_what_it_has(own_pair, tmp_path):
+    keeper, found = own_pair
     path = tmp_path / "x.pcapng"
     keeper.capture_start("x", [("b", "eth0")], "udp", path)
     send(found["a"], 30)
@@ -238,8 +257,8 @@ def interfaces(place):
     return place.run("ip", "-br", "link")
 
 
-def test_a_node_that_is_captured_dies_with_its_links(pair, tmp_path):
-    keeper, found = pair
+def test_a_node_that_is_captured_dies_with_its_links(own_pair, tmp_path):
+    keeper, found = own_pair
     path = tmp_path / "x.pcapng"
     capture = keeper.capture_start("x", [("b", "eth0"), ("b", "lo")], "", path)
     send(found["a"], 30)
@@ -256,19 +275,14 @@ def test_a_node_that_is_captured_dies_with_its_links(pair, tmp_path):
     assert b"and it did not come back: nothing was taken" in path.read_bytes()
 
 
-def test_a_capture_goes_on_where_its_nodes_are_wired_anew(pair, tmp_path):
-    keeper, found = pair
+def test_a_capture_goes_on_where_its_nodes_are_wired_anew(own_pair, tmp_path):
+    keeper, found = own_pair
     path = tmp_path / "x.pcapng"
     capture = keeper.capture_start("x", [("a", "eth0"), ("b", "eth0")], "udp", path)
     send(found["a"], 10)
     found["b"].end()
     found["b"] = FakeContainer("b")
-    wiring = [
-        AddVeth(End("a", "eth0"), End("b", "eth0")),
-        AddAddress("a", "eth0", "10.9.0.1/30"),
-        AddAddress("b", "eth0", "10.9.0.2/30"),
-    ]
-    keeper.rewire("b", wiring, table(found))
+    keeper.rewire("b", WIRING, table(found))
     keeper.capture_flush(capture)  # its turn comes after what it was told
     send(found["a"], 10, first=10)
     counters = keeper.capture_stop(capture)

@@ -20,7 +20,7 @@ from pytest_kinda.host.bpf import loaded_programs
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.host.facts import has_netem, holding_refusal
 from pytest_kinda.operations import AddAddress, AddVeth, End, SetShape, Shape
-from tests.support.places import containers, table
+from tests.support.places import table, wired
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -38,10 +38,13 @@ class Lab:
     def __init__(self, keeper, found, by):
         self.keeper, self.places, self.by = keeper, table(found), by
         self.a, self.b = found["a"], found["b"]
+        self.shaped = []
 
     def shape(self, place="a", before=None, **what):
         operation = SetShape(place, "eth0", Shape(**what), before or Shape(), by=self.by)
-        return self.keeper.apply([operation], self.places)
+        numbers = self.keeper.apply([operation], self.places)
+        self.shaped += numbers
+        return numbers
 
     def pair(self):
         """Sockets of a and b, connected to each other."""
@@ -121,25 +124,30 @@ def _parent(folder):
     return int(_read(folder / "stat").rpartition(b")")[2].split()[1] or 0)
 
 
+@pytest.fixture(scope="module")
+def keeper(tmp_path_factory):
+    """One for all tests: under an emulated kernel it takes seconds to start."""
+    directory = tmp_path_factory.mktemp("keeper") / "t1"
+    found = Keeper.start(directory, "t1", undo_program=(sys.executable, "-c", ""))
+    pid = found.hello()["pid"]
+    try:
+        yield found
+        found.undo()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture(params=["hold", "netem"])
-def lab(request, tmp_path):
+def lab(request, keeper):
     if request.param == "netem" and not has_netem():
         pytest.skip("kernel without netem")
     if request.param == "hold" and (why := holding_refusal()):
         pytest.skip(f"kernel without what takes netem's place: {why}")
-    program = tmp_path / "undo.py"
-    program.write_text("")
-    with containers("a", "b") as found:
-        keeper = Keeper.start(tmp_path / "t1", "t1", undo_program=(sys.executable, str(program)))
-        pid = keeper.hello()["pid"]
+    with wired(keeper, PAIR) as found:
         made = Lab(keeper, found, request.param)
-        keeper.apply(PAIR, made.places)
-        try:
-            yield made
-            keeper.undo()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        yield made
+        keeper.revert(made.shaped)
 
 
 @pytest.mark.parametrize("delay", [1, 10, 50])
