@@ -51,7 +51,7 @@ format: venv
 test: setup test-unit test-integration
 
 test-unit: venv
-	$(BIN)/python -m pytest -m "not slow" tests/unit tests/pytester $(PYTEST)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" tests/unit tests/pytester $(PYTEST)
 
 test-integration: setup
 	$(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST)
