@@ -72,6 +72,14 @@ class PlacementError(KindaError, AssertionError):
     """Pods are not where a test says that they are; the message ends with where they are."""
 
 
+class SchedulerError(KindaError):
+    """A scheduler under test does not start, or has died; its last log lines end the message."""
+
+
+class SchedulerWarning(UserWarning):
+    """Two schedulers have placed pods on the same nodes, or a node holds more than it has."""
+
+
 class UnitError(KindaError, ValueError):
     """A quantity that cannot be read, with the accepted units."""
 

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Build every part here.")
 @click.option("--install", is_flag=True, help="System packages may be installed.")
 @click.option("--only", metavar="A,B", default="", help="Only these steps.")
-@click.option("--with", "beside", metavar="A,B", default="", help="These too: load-balancer, ovs.")
+@click.option(
+    "--with",
+    "beside",
+    metavar="A,B",
+    default="",
+    help="These too: load-balancer, ovs, scheduling.",
+)
 @json_option
 def setup(
     official: bool, offline: bool, install: bool, only: str, beside: str, as_json: bool

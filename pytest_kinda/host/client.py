@@ -13,11 +13,13 @@ from typing import Any
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.host import protocol
+from pytest_kinda.host.held import Held
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.jsonvalues import from_json, to_json
 from pytest_kinda.operations import Operation, Place, encode
 
 _START = 60.0  # seconds for a keeper to answer
+_LONGEST_HOLD = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,29 @@ class Keeper:
         """Start a program that runs on; the child's number, for :meth:`wait` and :meth:`kill`."""
         where = str(log.resolve()) if log else None
         return int(self._call("spawn", argv=list(argv), env=dict(env or {}), log=where))
+
+    def hold(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        log: Path,
+        limit: float = _LONGEST_HOLD,
+    ) -> Held:
+        """Start a program that lives no longer than this process, nor than ``limit`` seconds.
+
+        ``env`` is added to the keeper's environment; both its outputs go to ``log``.
+
+        Example: ``held = keeper.hold(["sleep", "60"], log=path); held.end()``
+        """
+        stream = self._open()
+        asked = {"argv": list(argv), "env": dict(env or {}), "timeout": limit}
+        try:
+            protocol.send(stream, {"call": "run", **asked, "log": str(log.resolve())})
+        except OSError as error:
+            stream.close()
+            raise self._gone(error) from error
+        return Held(stream)
 
     def tend(self, argv: Sequence[str], *, name: str, log: Path) -> None:
         """Start a program that must not be missing: one that ends is started again.

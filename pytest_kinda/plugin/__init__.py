@@ -22,9 +22,11 @@ from pytest_kinda.plugin import (
     marks,
     options,
     reporting,
+    schedulers,
 )
 from pytest_kinda.plugin.fixtures import kinda, kinda_namespace
 from pytest_kinda.plugin.options import pytest_addoption
+from pytest_kinda.plugin.schedulers import kinda_scheduler
 from pytest_kinda.plugin.testbeds import BROKEN, TESTBEDS, Testbeds
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
 
-__all__ = ["kinda", "kinda_namespace", "pytest_addoption"]
+__all__ = ["kinda", "kinda_namespace", "kinda_scheduler", "pytest_addoption"]
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -48,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "`kinda` fixture; with several the test runs once on each; fresh=True gives the test a "
         "testbed of its own.",
     )
+    config.addinivalue_line("markers", schedulers.HELP)
     config.stash[TESTBEDS] = Testbeds(config, options.read(config))
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(distribution.Distribution(config), "kinda-distribution")
@@ -60,6 +63,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a marked test that uses ``kinda`` once on each of its topologies."""
+    schedulers.check(metafunc)
     if "kinda" in metafunc.fixturenames:
         wants = marks.wants_of(metafunc.definition)
         if wants:

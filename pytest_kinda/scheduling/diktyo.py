@@ -117,9 +117,10 @@ def app_group(
     """An AppGroup with the order of its workloads in its status, which no controller is needed for.
 
     ``edges`` are (workload, the one that it depends on), with what it asks for as a third part:
-    ``{"max_cost": 100, "bandwidth": "10M"}``. A dependency counts one way: costs are seen by the
-    pod that comes after the one that it depends on. So the default order, ``ReverseKahn``, begins
-    with those that depend on nothing; ``KahnSort`` begins with those that nobody depends on.
+    ``{"max_cost": 100, "bandwidth": "10M"}``; without ``max_cost`` any cost will do. A dependency
+    counts one way: costs are seen by the pod that comes after the one that it depends on. So the
+    default order, ``ReverseKahn``, begins with those that depend on nothing; ``KahnSort`` begins
+    with those that nobody depends on.
     Raises FactsError for dependencies in a circle. Example::
 
         app_group("shop", [("web", "cart"), ("cart", "store", {"max_cost": 50})])
@@ -177,7 +178,8 @@ def _asked(one: str, other: str, wish: Mapping[str, Any]) -> Object:
         raise FactsError(
             f"edge {one} to {other}: found {sorted(unknown)}; expected max_cost, bandwidth"
         )
-    found: Object = {}
+    # left out, the plugin takes it as 0, and every other node violates that
+    found: Object = {"maxNetworkCost": MOST}
     if "max_cost" in wish:
         if not 0 <= int(wish["max_cost"]) <= MOST:
             raise FactsError(

@@ -101,6 +101,8 @@ class Explanation:
             f"  {one.count} nodes: {one.reason}" + (f" [{one.plugin}]" if one.plugin else "")
             for one in self.refusals
         ]
+        if self.message and not self.refusals:
+            lines.append(f"  {self.message}")
         if self.totals:
             names = sorted({name for each in self.scores.values() for name in each})
             table = [["node", *names, "total"]]

@@ -12,6 +12,7 @@ from pytest_kinda.scheduling.explaining import Explanation, explain_pod
 from pytest_kinda.scheduling.facts import NetworkFacts
 from pytest_kinda.scheduling.live import network_facts
 from pytest_kinda.scheduling.placements import Placements, placement_of
+from pytest_kinda.scheduling.scheduler import active, is_bound
 from pytest_kinda.testbed.resources import resource
 from pytest_kinda.testbed.waiting import wait_for_object
 
@@ -49,6 +50,7 @@ def placements(
     if timeout:
 
         def missing() -> str:
+            testbed.cluster.api.sound_alarms()
             found = look()
             waiting = ", ".join(f"{one.pod} ({one.reason or one.phase})" for one in found.pending)
             return waiting if found.items else f"no pod fits {selector!r} in {space}"
@@ -95,7 +97,7 @@ def assert_unschedulable(
             f"pod {handle.name} was not refused within {within:g} s\n{found}"
         ) from error
     try:
-        wait(_is_bound, hold)
+        wait(is_bound, hold)
     except WaitTimeoutError:
         pass  # it stays where it is: nowhere
     found = explain(testbed, handle)
@@ -153,7 +155,7 @@ def explain(testbed: Testbed, pod: str | PodHandle, *, namespace: str | None = N
     found: list[str] = []
 
     def look() -> str:
-        found[:] = _log(testbed, time.time() - began)
+        found[:] = _log(testbed, item["spec"].get("schedulerName", ""), time.time() - began)
         told = [line for line in found if f'pod="{name}"' in line]
         tries = any('"Attempting to schedule pod"' in line for line in told)
         bound = any('"Successfully bound pod to node"' in line for line in told)
@@ -169,11 +171,7 @@ def _refused_or_bound(item: Any) -> bool:
     for one in (item.get("status") or {}).get("conditions") or ():
         if one["type"] == "PodScheduled":
             return True
-    return _is_bound(item)
-
-
-def _is_bound(item: Any) -> bool:
-    return bool(item["spec"].get("nodeName"))
+    return is_bound(item)
 
 
 def _verbosity(item: Any) -> int:
@@ -199,7 +197,11 @@ def _set_verbosity(testbed: Testbed, node: str, level: int) -> None:
     )
 
 
-def _log(testbed: Testbed, seconds: float) -> list[str]:
+def _log(testbed: Testbed, scheduler: str, seconds: float) -> list[str]:
+    """The log of whoever places pods of that scheduler's name, since so many seconds ago."""
+    mine = active(testbed, scheduler)
+    if mine is not None:
+        return list(mine.logs().splitlines())
     api = testbed.cluster.api
     lines: list[str] = []
     for one in api.get(_PODS.path(_SYSTEM), _LABEL)["items"]:

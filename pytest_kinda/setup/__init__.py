@@ -13,13 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pytest_kinda.errors import SetupError
 from pytest_kinda.setup import folders
 from pytest_kinda.setup.doctor import Finding, examine
-from pytest_kinda.setup.images import ON_DEMAND, image
+from pytest_kinda.setup.images import ON_DEMAND as IMAGES_ON_DEMAND
+from pytest_kinda.setup.images import image
 from pytest_kinda.setup.steps import Policy, Step, carry_out
 from pytest_kinda.setup.tools import program
 
 __all__ = [
     "ON_DEMAND", "Finding", "Policy", "examine", "image", "prepare", "program", "steps_of",
 ]  # fmt: skip
+
+ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling"}
+"""Steps for what few tests need: done by name, or when first needed; never missing."""
 
 
 def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) -> dict[str, Step]:
@@ -34,6 +38,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         parts,
         plugin_image,
         registry,
+        scheduling,
         tools,
     )
 
@@ -50,6 +55,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "router": parts.ImageStep("router image", device_images.router(), policy, choice),
         "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
         "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
+        scheduling.NAME: scheduling.Scheduling(),
     }
 
 

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from pytest_kinda.setup import folders, golang, images, pins, registry, rootfs, workshop
+from pytest_kinda.setup.compiling import KUBERNETES_FLAGS, compiled
 from pytest_kinda.setup.steps import Report
 
 TOOLS = (
@@ -24,15 +25,6 @@ SYSTEM = (
     "mount", "runc", "systemd", "systemd-sysv", "util-linux",
 )  # fmt: skip
 """What makes a Debian tree a node."""
-
-_FLAGS = (
-    "-s -w"
-    f" -X k8s.io/component-base/version.gitVersion=v{pins.KUBERNETES}"
-    f" -X k8s.io/component-base/version.gitMajor={pins.KUBERNETES.split('.')[0]}"
-    f" -X k8s.io/component-base/version.gitMinor={pins.KUBERNETES.split('.')[1]}"
-    " -X k8s.io/component-base/version.gitTreeState=clean"
-    f" -X k8s.io/client-go/pkg/version.gitVersion=v{pins.KUBERNETES}"
-)
 
 _CONFIGURATION = {
     "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
@@ -69,7 +61,7 @@ class NodeImage:
                 pins.DEBIAN,
                 images.image("tools"),
                 ",".join((*SYSTEM, *TOOLS)),
-                _FLAGS,
+                KUBERNETES_FLAGS,
                 repr(_CONFIGURATION),
                 folder,
             ]
@@ -86,8 +78,12 @@ class NodeImage:
         """Build everything here. 8 minutes the first time on 2 cores; what is unchanged is kept."""
         folder = images.recipes() / "node"
         go = golang.toolchain(report)
-        kubernetes = _compiled(go, folder / "kubernetes", _FLAGS, "kubernetes", report)
-        pause = _compiled(go, folder / "pause", "-s -w", "pause", report)
+        cache, takes = folders.cache("node"), "5 to 8 minutes on 2 cores"
+        kubernetes = compiled(
+            *(go, folder / "kubernetes", KUBERNETES_FLAGS, cache / "kubernetes", report),
+            takes=takes,
+        )
+        pause = compiled(go, folder / "pause", "-s -w", cache / "pause", report)
         tree = rootfs.tree((*SYSTEM, *TOOLS), report, customize=folder / "customize")
         report("joining the tree, Kubernetes and the images of its pods")
         base = "kinda/node-tree:setup"
@@ -125,20 +121,3 @@ class NodeImage:
                 origin=origin,
                 configuration=_CONFIGURATION,
             )
-
-
-def _compiled(go: golang.Go, module: Path, flags: str, name: str, report: Report) -> Path:
-    """A program compiled from a module of ours, kept by the hash of what it is made from."""
-    target = folders.cache("node") / f"{name}-{images.recipe_hash([module, flags])}"
-    if not target.exists():
-        report(f"compiling {name}" + (" (5 to 8 minutes on 2 cores)" if name != "pause" else ""))
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            # A copy: the package may be installed where nothing may be written.
-            copy = Path(scratch) / "module"
-            copy.mkdir()
-            for file in module.iterdir():
-                (copy / file.name).write_bytes(file.read_bytes())
-            made = Path(scratch) / name
-            go.build(copy, made, ldflags=flags)
-            made.replace(target)
-    return target

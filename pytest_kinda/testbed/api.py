@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,6 +30,13 @@ class Api:
         self._lock = threading.Lock()
         self._client: Any = None
         self._pool: urllib3.PoolManager | None = None
+        self.alarms: list[Callable[[], None]] = []
+        """What ends a wait that has become hopeless: each raises why, or does nothing."""
+
+    def sound_alarms(self) -> None:
+        """Raise what an alarm has to say. Whoever waits for the cluster asks between two looks."""
+        for alarm in tuple(self.alarms):
+            alarm()
 
     @property
     def client(self) -> Any:

@@ -21,6 +21,7 @@ _BUILT_IN = {
     "explaining": "pytest_kinda.scheduling.handles:explaining",
     "network_facts": "pytest_kinda.scheduling.live:network_facts",
     "placements": "pytest_kinda.scheduling.handles:placements",
+    "scheduler": "pytest_kinda.scheduling.scheduler:scheduler",
 }
 
 

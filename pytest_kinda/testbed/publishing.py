@@ -13,8 +13,6 @@ by one, as Kubernetes documents for extended resources.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from uuid import uuid4
 from pytest_kinda.errors import ClusterError
 from pytest_kinda.testbed.api import Api
 from pytest_kinda.testbed.faults import Fault, Ledger
+from pytest_kinda.testbed.notes import read_note, write_note
 
 FILE = "published.json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -293,11 +292,7 @@ def _same_quantity(one: Any, other: Any) -> bool:
 
 
 def _noted(file: Path) -> dict[str, list[dict[str, Any]]]:
-    try:
-        found: dict[str, list[dict[str, Any]]] = json.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    return found
+    return dict(read_note(file) or {})
 
 
 def _note(file: Path, manager: str, applied: Iterable[Applied]) -> None:
@@ -306,13 +301,4 @@ def _note(file: Path, manager: str, applied: Iterable[Applied]) -> None:
     noted.pop(manager, None)
     if entries := [asdict(one) for one in applied]:
         noted[manager] = entries
-    if not noted:
-        file.unlink(missing_ok=True)
-        return
-    scratch = file.with_suffix(".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        json.dump(noted, out)
-        out.flush()
-        os.fsync(out.fileno())
-    scratch.replace(file)
+    write_note(file, noted)

@@ -83,6 +83,19 @@ def _describe_pod(item: Object, status: Object) -> str:
     return ", ".join(parts)
 
 
+def unseen(item: Object) -> bool:
+    """Whether a pod waits for a node and no scheduler has said anything of it.
+
+    One whose ``schedulerName`` nobody runs stays so, without an event and without a condition.
+    """
+    spec = item.get("spec") or {}
+    return bool(
+        spec.get("schedulerName")
+        and not spec.get("nodeName")
+        and "PodScheduled" not in conditions(item)
+    )
+
+
 def fulfils(item: Object, condition: Condition) -> bool:
     """Whether an object has a condition: a function of it, a condition's type, or a phase.
 

@@ -222,6 +222,10 @@ class Testbed(Sending):
         """The real kubectl on its kubeconfig: ``kinda.kubectl("get", "pods", json=True)``."""
         return self.cluster.kubectl
 
+    def show(self, line: str) -> None:
+        """Tell whoever watches, where somebody does, a line of what is going on."""
+        self._show(line)
+
     def capture(
         self,
         where: Where = None,
@@ -390,6 +394,7 @@ class Testbed(Sending):
         explaining: Callable[..., Any]
         network_facts: Callable[..., Any]
         placements: Callable[..., Any]
+        scheduler: Callable[..., Any]
     else:
 
         def __getattr__(self, name: str) -> Any:

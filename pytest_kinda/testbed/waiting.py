@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_kinda.errors import ClusterError, WaitTimeoutError
 from pytest_kinda.testbed.api import Api
 from pytest_kinda.testbed.resources import Resource
-from pytest_kinda.testbed.states import Condition, Object, describe, fulfils, hopeless
+from pytest_kinda.testbed.states import Condition, Object, describe, fulfils, hopeless, unseen
 
 Show = Callable[[str], None]
+ALARMED = 1.0
+"""Seconds between two looks at alarms, where there are any."""
 
 
 def wait_for_object(
@@ -28,7 +30,7 @@ def wait_for_object(
     ``condition`` is a condition's type (``Ready``, ``Available``, ``Complete``), a phase
     (``Running``), ``deleted``, or a function of the object. ``timeout`` in seconds. ``show`` is
     told each new state once. Raises WaitTimeoutError with the last state and events, and
-    ClusterError at once when the condition can never come true.
+    ClusterError at once when the condition can never come true; so does an alarm of the ``api``.
     """
     what = f"{resource.kind} {name}"
     wish = condition if isinstance(condition, str) else getattr(condition, "__name__", "condition")
@@ -37,6 +39,7 @@ def wait_for_object(
     query = {"fieldSelector": f"metadata.name={name}"}
     path = resource.path(namespace)
     while True:
+        api.sound_alarms()
         listed = api.get(path, query)
         item: Object | None = None
         for one in listed["items"]:
@@ -52,10 +55,11 @@ def wait_for_object(
                 return item
         left = deadline - time.monotonic()
         if left <= 0:
-            raise _late(api, what, name, namespace, wish, timeout, last)
+            raise _late(api, item, what, name, namespace, wish, timeout, last)
         version = listed["metadata"]["resourceVersion"]
+        longest = ALARMED if api.alarms else 60.0
         for kind, found in api.watch(
-            path, {**query, "resourceVersion": version}, timeout=min(left, 60.0)
+            path, {**query, "resourceVersion": version}, timeout=min(left, longest)
         ):
             if kind == "ERROR":
                 break  # the version is too old; list again
@@ -89,11 +93,53 @@ def _decided(item: Object, condition: Condition, what: str, wish: str) -> bool:
 
 
 def _late(
-    api: Api, what: str, name: str, namespace: str, wish: str, timeout: float, last: str
+    api: Api,
+    item: Object | None,
+    what: str,
+    name: str,
+    namespace: str,
+    wish: str,
+    timeout: float,
+    last: str,
 ) -> WaitTimeoutError:
     lines = [f"{what} was not {wish} within {timeout:g} s; last state: {last}"]
     lines += [f"  event: {text}" for text in events_of(api, namespace, name)]
+    if item is not None and item.get("kind") == "Pod" and unseen(item):
+        lines.append(f"  {nobody_runs(item, placers(api))}")
     return WaitTimeoutError("\n".join(lines))
+
+
+def nobody_runs(item: Object, known: Iterable[str]) -> str:
+    """The sentence about a pod that no scheduler has looked at; ``known`` are those that work."""
+    others = ", ".join(sorted(known)) or "none"
+    return (
+        f"no scheduler has looked at it: nobody runs one named {item['spec']['schedulerName']!r} "
+        f"(those that have placed pods here: {others})"
+    )
+
+
+def placers(api: Api) -> frozenset[str]:
+    """The names of the schedulers that have placed pods in the last hour, by their events.
+
+    Empty where the events cannot be read.
+    """
+    try:
+        return frozenset(placer_of(one) for one in placings(api))
+    except ClusterError:
+        return frozenset()
+
+
+def placings(api: Api) -> Sequence[Object]:
+    """The events of the last hour that say which pod was placed on which node, and by whom."""
+    found: Sequence[Object]
+    found = api.get("/api/v1/events", {"fieldSelector": "reason=Scheduled"})["items"]
+    return found
+
+
+def placer_of(event: Object) -> str:
+    """The scheduler whose event says that it has placed a pod."""
+    source = (event.get("source") or {}).get("component")
+    return str(event.get("reportingComponent") or source or "")
 
 
 def events_of(api: Api, namespace: str, name: str) -> list[str]:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import signal
+import subprocess
+import time
+
 import pytest
 
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
-from pytest_kinda.errors import ClusterError, PlacementError
-from pytest_kinda.scheduling import app_group
+from pytest_kinda.errors import (
+    ClusterError,
+    PlacementError,
+    SchedulerError,
+    SchedulerWarning,
+    WaitTimeoutError,
+)
+from pytest_kinda.scheduling import app_group, pod_labels
 from pytest_kinda.scheduling.objects import DIKTYO
+from pytest_kinda.setup import program, scheduling
 from pytest_kinda.testbed.publishing import FILE, withdraw_left
+from pytest_kinda.testbed.staticpods import FILE as CHANGED
+from pytest_kinda.testbed.staticpods import StaticPod, put_back_left
 from tests.support.crds import definitions
+from tests.support.documents import examples, execute
 from tests.support.topologies import on_direct
 
 DELAYS = Topology(
@@ -167,3 +183,206 @@ def test_placements_are_judged_and_explained(kinda):
 def _merge(kinda, spec):
     image = kinda.cluster._image()
     return {"containers": [{**one, "image": image} for one in spec["containers"]]}
+
+
+@pytest.fixture(scope="module")
+def kube_scheduler(tmp_path_factory):
+    """kube-scheduler as a program: all of a node's are one, which goes by the name it is called."""
+    path = tmp_path_factory.mktemp("bin") / "kube-scheduler"
+    path.symlink_to(program("kubectl"))
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    if not said.stdout.startswith("Kubernetes v1."):
+        pytest.skip("kubectl of this machine is no kube-scheduler: it is not the node image's")
+    return str(path)
+
+
+def asking(name, **more):
+    return {"schedulerName": name, **more}
+
+
+def on(node):
+    return {"nodeSelector": {"kubernetes.io/hostname": node}}
+
+
+def test_an_extender_of_a_few_lines_decides(kinda, kube_scheduler):
+    link = kinda.link("w1", "r1")
+
+    def refuse(pod, nodes):
+        busy = link.counters().packets_a_to_b > before
+        return {"w1": "its link is busy"} if busy else {}
+
+    def prefer(pod, nodes):
+        return {"w1": 10}
+
+    before = 10**12
+    options = {"mode": "process", "command": kube_scheduler, "filter": refuse, "score": prefer}
+    with kinda.scheduler("quiet", verbosity=10, **options) as quiet:
+        first = kinda.cluster.run_pod("first", spec=asking(quiet.name))
+        assert first.node == "w1"
+        why = kinda.explain(first)
+        assert why.winners == ("w1",), str(why)
+        before = 0
+        assert kinda.cluster.run_pod("second", spec=asking(quiet.name)).node == "w2"
+        kinda.cluster.run_pod("third", wait=False, spec=asking(quiet.name, **on("w1")))
+        kinda.assert_unschedulable("third", reason="its link is busy", hold=0.1)
+        assert quiet.extender.asked >= 4
+    assert not kinda.faults
+    assert kinda.cluster.api.alarms == []
+
+
+def test_an_extender_that_fails_ends_a_wait(kinda, kube_scheduler):
+    def refuse(pod, nodes):
+        raise ZeroDivisionError("no load")
+
+    with (
+        pytest.raises(SchedulerError, match=r"(?s)filter failed for pod web.*no load"),
+        kinda.scheduler("odd", mode="process", command=kube_scheduler, filter=refuse),
+    ):
+        kinda.cluster.run_pod("web", spec=asking("odd"))
+    assert not kinda.faults
+
+
+def test_a_scheduler_that_dies_ends_every_wait(kinda, kube_scheduler, tmp_path):
+    wrong = {"profiles": [{"plugins": {"filter": {"enabled": [{"name": "Nonsense"}]}}}]}
+    with pytest.raises(SchedulerError, match=r"(?s)exit status 1.*Nonsense"):
+        kinda.scheduler("dying", mode="process", command=kube_scheduler, config=wrong)
+    note = tmp_path / "pid"
+    argv = ["sh", "-c", f"echo $$ > {note}; exec {kube_scheduler} --config={{config}}"]
+    dying = kinda.scheduler("dying", mode="process", command=argv)
+    os.kill(int(note.read_text()), signal.SIGABRT)
+    began = time.monotonic()
+    with pytest.raises(SchedulerError, match="scheduler dying has died: exit status 2"):
+        kinda.cluster.run_pod("web", spec=asking("dying"))
+    assert time.monotonic() - began < 10
+    dying.stop()
+    assert not kinda.faults
+
+
+def test_a_scheduler_that_nobody_runs_is_told(kinda):
+    with pytest.raises(WaitTimeoutError, match="nobody runs one named 'nobody'"):
+        kinda.cluster.run_pod("web", spec=asking("nobody"), timeout=1.0)
+
+
+RULE = {"apiGroups": ["example.com"], "resources": ["networks"], "verbs": ["get"]}
+
+
+@pytest.mark.kinda_scheduler("beside", mode="second", rules=[RULE])
+def test_a_second_scheduler_beside_the_clusters_own(kinda, kinda_scheduler):
+    beside = kinda_scheduler
+    assert kinda.cluster.run_pod("web", spec=asking(beside.name, **on("w1"))).node == "w1"
+    kinda.cluster.run_pod("cart", spec=on("w1"))
+    assert beside.logs()
+    assert (kinda.directory / FILE).exists()
+    told = "beside and default-scheduler have both placed pods on w1"
+    with pytest.warns(SchedulerWarning, match=told):
+        beside.stop()
+    assert not (kinda.directory / FILE).exists()
+    left = kinda.kubectl("get", "pods,sa,cm", "-n", "kube-system", "-o", "name").stdout
+    assert "kinda-beside" not in left
+    assert "kinda-beside" not in kinda.kubectl("get", "clusterrolebindings", "-o", "name").stdout
+
+
+def test_the_clusters_own_scheduler_is_what_it_was_also_after_a_crash(kinda):
+    own = StaticPod(kinda.cluster.api, kinda.node("c1"), "kube-scheduler", kinda.directory)
+    manifest, pod = own.manifest(), own.pod()
+    packing = {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}]}
+    fit = {"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}
+    config = {"profiles": [{}, {"schedulerName": "packing", "pluginConfig": [fit]}]}
+    kinda.scheduler("packing", config=config)
+    half = {"containers": [{"name": "main", "resources": {"requests": {"cpu": "100m"}}}]}
+    half = _merge(kinda, half)
+    names = [f"web{number}" for number in range(3)]
+    pods = [kinda.cluster.run_pod(one, spec=asking("packing", **half)) for one in names]
+    assert len({one.node for one in pods}) == 1
+    assert (kinda.directory / CHANGED).exists()
+    (fault,) = kinda.faults
+    kinda._ledger.forget(fault)  # as if this process had ended
+    kinda.cluster.api.alarms.clear()
+    assert put_back_left(kinda.cluster.api, kinda.directory, kinda.node) == (own.name,)
+    assert own.manifest() == manifest
+    key = "kubernetes.io/config.hash"
+    assert own.pod()["metadata"]["annotations"][key] == pod["metadata"]["annotations"][key]
+    assert not kinda.node("c1").exists("/etc/kubernetes/kinda-scheduler.json")
+    assert not (kinda.directory / CHANGED).exists()
+    kinda.cluster.run_pod("after")
+
+
+DOCUMENTED = {
+    name: value
+    for place, text in examples().items()
+    if place.startswith("scheduling.md")
+    for name, value in execute(place, text).items()
+    if name.startswith("test_") and [*inspect.signature(value).parameters] == ["kinda"]
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_the_documentations_examples(kinda, name):
+    DOCUMENTED[name](kinda)
+
+
+NETWORK = """
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+percentageOfNodesToScore: 100
+profiles:
+- schedulerName: network
+  plugins:
+    queueSort:
+      disabled: [{name: "*"}]
+      enabled: [{name: TopologicalSort}]
+    multiPoint:
+      enabled: [{name: NetworkOverhead, weight: 10}, {name: Coscheduling}]
+    score:
+      disabled: [{name: Coscheduling}]
+  pluginConfig:
+  - {name: NetworkOverhead, args: {namespaces: [default]}}
+  - {name: TopologicalSort, args: {namespaces: [default]}}
+"""
+
+
+def test_schedulers_plugins_place_by_what_the_facts_say(kinda):
+    if not scheduling.scheduler_plugins().exists():
+        pytest.skip("scheduler-plugins are not built here")
+    known = definitions(DIKTYO)
+    groups = {"networktopology.diktyo.x-k8s.io", "appgroup.diktyo.x-k8s.io", "scheduling.x-k8s.io"}
+    crds = [one for (group, _), one in known.items() if group in groups]
+    options = {"mode": "process", "binary": "@scheduler-plugins", "config": NETWORK}
+    with pytest.raises(SchedulerError, match="NetworkOverhead needs the kind AppGroup"):
+        kinda.scheduler(**options)
+    group = app_group("shop", [("web", "store")])
+    facts = kinda.network_facts()
+    with (
+        kinda.scheduler(crds=crds, **options) as network,
+        facts.apply(("diktyo", {"zone": "node", "name": "nt-default"}), [group]),
+    ):
+        kinda.cluster.run_pod("store", node="c1", labels=pod_labels("shop", "store"))
+        for number in range(3):
+            web = f"web{number}"
+            labels = pod_labels("shop", "web")
+            pod = kinda.cluster.run_pod(web, labels=labels, spec=asking(network.name))
+            assert pod.node == "w1", str(kinda.explain(pod))  # cost 2, of w2 it is 10
+        gang = {"apiVersion": "scheduling.x-k8s.io/v1alpha1", "kind": "PodGroup"}
+        metadata = {"name": "both", "namespace": kinda.cluster.namespace}
+        gang = kinda.publish([{**gang, "metadata": metadata, "spec": {"minMember": 2}}])
+        together = {"scheduling.x-k8s.io/pod-group": "both"}
+        more = {"labels": together, "spec": asking(network.name), "wait": False}
+        one = kinda.cluster.run_pod("one", **more)
+        kinda.assert_unschedulable(one, hold=0.1)
+        two = kinda.cluster.run_pod("two", **more)
+        for pod in (one, two):
+            pod.wait_for("Ready")
+        gang.withdraw()
+    assert not kinda.faults
+
+
+def test_a_pod_that_would_crash_the_scheduler_is_told(kinda):
+    if not scheduling.scheduler_plugins().exists():
+        pytest.skip("scheduler-plugins are not built here")
+    known = definitions(DIKTYO)
+    crds = [one for (group, _), one in known.items() if "x-k8s.io" in group]
+    options = {"mode": "process", "binary": "@scheduler-plugins", "config": NETWORK}
+    with kinda.scheduler(crds=crds, **options) as network:
+        labels = pod_labels("nowhere", "web")
+        with pytest.raises(SchedulerError, match="pod lost names AppGroup nowhere, which is not"):
+            kinda.cluster.run_pod("lost", labels=labels, spec=asking(network.name))

@@ -93,6 +93,8 @@ def test_an_app_group_is_ordered_and_sorted_by_selector() -> None:
     assert group["spec"]["numMembers"] == 3
     (needs,) = group["spec"]["workloads"][1]["dependencies"]
     assert (needs["maxNetworkCost"], needs["minBandwidth"]) == (50, "10M")
+    (any_cost,) = group["spec"]["workloads"][0]["dependencies"]
+    assert any_cost["maxNetworkCost"] == 10_000  # left out, the plugin takes it as 0
     kahn = app_group("shop", edges, algorithm="KahnSort")["status"]["topologyOrder"]
     assert {one["workload"]["selector"]: one["index"] for one in kahn}["web"] == 1
     assert pod_labels("shop", "web")["appgroup.diktyo.x-k8s.io"] == "shop"

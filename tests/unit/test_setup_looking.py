@@ -16,7 +16,18 @@ from typing import Any, ClassVar
 import pytest
 
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import debian, doctor, engine, golang, image, images, limits, pins, tools
+from pytest_kinda.setup import (
+    debian,
+    doctor,
+    engine,
+    golang,
+    image,
+    images,
+    limits,
+    pins,
+    scheduling,
+    tools,
+)
 from pytest_kinda.setup.__main__ import main
 from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Found, Report
@@ -295,6 +306,7 @@ def test_recipes_are_files_of_the_package() -> None:
         "node/kubernetes/go.sum",
         "node/tree/usr/local/bin/entrypoint",
         "load-balancer/usr/local/bin/envoy",
+        "scheduler-plugins/go.sum",
     ):
         assert (images.recipes() / name).is_file(), name
 
@@ -304,6 +316,9 @@ def test_the_pins_and_the_recipes_agree() -> None:
     assert f"k8s.io/kubernetes v{pins.KUBERNETES}\n" in module
     assert f"github.com/coredns/coredns v{pins.COREDNS}\n" in module
     assert f"go.etcd.io/etcd/server/v3 v{pins.ETCD}\n" in module
+    plugins = (images.recipes() / "scheduler-plugins/go.mod").read_text()
+    assert f"k8s.io/kubernetes v{pins.KUBERNETES}\n" in plugins
+    assert scheduling.version() == "v0.34.7"
     wanted = ".".join(str(part) for part in pins.GO_MINIMUM)
     assert f"\ngo {wanted}" in module
 

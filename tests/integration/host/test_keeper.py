@@ -507,3 +507,25 @@ def test_errors_that_clients_cause_are_answered_and_do_not_end_it(start):
         assert stream.recv(10) == b""
     stream.close()
     assert json.dumps(keeper.hello()["children"]) == "0"
+
+
+def test_a_held_program_lives_no_longer_than_its_holder(start, tmp_path):
+    keeper = start()
+    log = tmp_path / "held.log"
+    held = keeper.hold(["sh", "-c", "echo $WORD; exec sleep 60"], env={"WORD": "x"}, log=log)
+    wait_until(lambda: log.read_text() == "x\n" if log.exists() else False, "its output")
+    assert held.ended == ""
+    assert keeper.hello()["children"] == 1
+    held.end()
+    assert "its client is gone" in held.ended
+    assert keeper.hello()["children"] == 0
+    short = keeper.hold(["sh", "-c", "exit 3"], log=log)
+    wait_until(lambda: short.ended, "its end")
+    assert short.ended == "exit status 3"
+    more = "keeper.hold(['sleep', '60'], log=Path(sys.argv[1], 'log'))"
+    holder = owner_process(keeper.directory, f"held = {more}")
+    wait_until(lambda: keeper.hello()["children"] == 1, "the program")
+    keeper.keep(True)
+    holder.kill()
+    holder.wait()
+    wait_until(lambda: keeper.hello()["children"] == 0, "the program to die with its holder")

@@ -1,0 +1,57 @@
+"""What scheduling research needs beside a testbed: made by name, or when a test first needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_kinda.setup import folders, golang, images
+from pytest_kinda.setup.compiling import KUBERNETES_FLAGS, compiled, kept
+from pytest_kinda.setup.steps import Found, Report
+
+NAME = "scheduling"
+"""The step's name for ``kinda setup --with``."""
+
+
+def scheduler_plugins() -> Path:
+    """Where kube-scheduler with scheduler-plugins in it is, or will be, as one static program.
+
+    >>> scheduler_plugins().name                                # doctest: +SKIP
+    'scheduler-plugins-3f2c9a7b5e1d8046'
+    """
+    return kept(_module(), KUBERNETES_FLAGS, _place())
+
+
+class Scheduling:
+    """Step: the schedulers that are built here and not pulled, of the pinned versions."""
+
+    name = NAME
+
+    def check(self) -> Found:
+        """Whether they are compiled, from the present recipe."""
+        path = scheduler_plugins()
+        if path.exists():
+            return Found(True, f"scheduler-plugins {version()} at {path}")
+        return Found(
+            False, f"scheduler-plugins {version()} is missing", f"kinda setup --with {NAME}"
+        )
+
+    def do(self, report: Report) -> None:
+        """Compile them. Raises SetupError."""
+        go = golang.toolchain(report)
+        takes = "4 to 8 minutes on 2 cores"
+        compiled(go, _module(), KUBERNETES_FLAGS, _place(), report, takes=takes)
+
+
+def version() -> str:
+    """The version of scheduler-plugins that the recipe's go.mod names."""
+    lines = (_module() / "go.mod").read_text().splitlines()
+    words = [line.split() for line in lines if "sigs.k8s.io/scheduler-plugins v" in line]
+    return words[0][1]
+
+
+def _module() -> Path:
+    return images.recipes() / "scheduler-plugins"
+
+
+def _place() -> Path:
+    return folders.cache(NAME) / "scheduler-plugins"
