@@ -1,4 +1,7 @@
-"""``internet_via``: what is outside is reached through one router, and through nothing else."""
+"""``internet_via``: what is outside is reached through one router, and through nothing else.
+
+The cluster has two control planes behind a balancer, and both families of addresses.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kinda import ControlPlane, Host, Link, Router, Testbed, Topology, Worker
+from pytest_kinda.build import balancer, on_demand
 from pytest_kinda.errors import CommandError
 from pytest_kinda.plan import PlanOptions
 from pytest_kinda.plan.naming import uplink_bridge
@@ -26,8 +30,13 @@ pytestmark = [
 
 CLUSTER = Topology(
     name="way-out",
-    nodes=[ControlPlane("c1"), Worker("w1"), Host("h1"), Router("r1"), Router("r2")],
-    links=[Link("c1", "r2"), Link("w1", "r2"), Link("h1", "r2"), Link("r1", "r2")],
+    nodes=[
+        *(ControlPlane(name) for name in ("c1", "c2")),
+        Worker("w1"),
+        Host("h1"),
+        *(Router(name) for name in ("r1", "r2")),
+    ],
+    links=[*(Link(name, "r2") for name in ("c1", "c2", "w1", "h1")), Link("r1", "r2")],
 )
 """A cluster behind r2; what is outside is behind r1."""
 
@@ -64,9 +73,17 @@ def rules_and_links(bridge: str) -> list[str]:
 @contextmanager
 def standing(topology: Topology, home: Path, engine: str) -> Iterator[Testbed]:
     """A testbed with its way outside through r1; the machine is as before when it is gone."""
-    options = PlanOptions(engine=engine, internet_via="r1", internet_dns=ADDRESS)
+    options = PlanOptions(
+        engine=engine,
+        internet_via="r1",
+        internet_dns=ADDRESS,
+        ip_family="dual" if topology.kubernetes_nodes else "ipv4",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(home))
+        if topology is CLUSTER:
+            # what is made once is no part of what a testbed leaves
+            on_demand.make([balancer.IMAGE], print)
         before = snapshot(home)
         testbed = Testbed(topology, options=options)
         bridge = uplink_bridge(testbed.id)
@@ -138,6 +155,32 @@ def test_a_node_and_a_pod_fetch_a_page_by_name_through_the_router(cluster, beyon
     assert not since, str(since)
     assert {one.others["pulls"].packets for one in since.nodes} == {0}
     assert cluster.verify(), str(cluster.verify())
+
+
+def test_two_control_planes_have_both_families_and_their_pods_too(cluster):
+    for one in cluster.kubectl("get", "nodes", json=True)["items"]:
+        node = cluster.node(one["metadata"]["name"])
+        internal = [a["address"] for a in one["status"]["addresses"] if a["type"] == "InternalIP"]
+        assert internal == [node.ip, node.ip6]
+    members = cluster.kubectl(
+        *("get", "pods", "-n", "kube-system", "-l", "component=etcd"), json=True
+    )["items"]
+    assert sorted(one["spec"]["nodeName"] for one in members) == ["c1", "c2"]
+    client, server = (cluster.cluster.run_pod(f"at-{one}", node=one) for one in ("w1", "c2"))
+    with cluster.capture(cluster.link("c2", "r2"), filter="proto gre") as capture:
+        for address in server.ips:
+            assert cluster.ping(client, address, count=2).received == 2
+    seen = {(one.inner.source, one.inner.destination) for one in capture.packets}
+    assert {(client.ip, server.ip), (client.ip6, server.ip6)} <= seen
+
+
+def test_there_is_no_way_outside_by_ipv6(cluster):
+    before = cluster.leaks()
+    pod = cluster.cluster.run_pod("of-both", node="w1")
+    for one in (pod, cluster.node("w1"), cluster.node("c2")):
+        answer = one.exec("curl", "-sS", "-m", "5", "http://[2001:db8::1]/", check=False)
+        assert answer.rc == 7, answer  # refused, not waited for
+    assert not cluster.leaks().since(before), str(cluster.leaks().since(before))
 
 
 def test_a_job_reaches_the_outside(cluster):
