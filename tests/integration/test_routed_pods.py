@@ -62,6 +62,10 @@ def test_packets_cross_the_routers_as_the_pods_sent_them(kinda, pods):
     with kinda.capture([kinda.link("w2", "r2"), kinda.link("w2", "r3")]) as capture:
         assert kinda.ping(client, server, count=5).received == 5
     assert capture.count("proto gre") == 0
+    # the same trace that shows packets in GRE shows them without it
+    way = kinda.trace(client, server)
+    assert way.nodes in (("w1", "r1", "r2", "w2"), ("w1", "r1", "r3", "w2"))
+    assert not any(one.tunnelled for one in way.sightings)
     echoes = {(one.ip.source, one.ip.destination) for one in capture.packets if one.icmp}
     assert {(client.ip, server.ip), (server.ip, client.ip)} <= echoes
     # no header is added: what fits a link fits a pod's packet
