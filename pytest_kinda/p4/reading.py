@@ -56,14 +56,25 @@ def read_program(path: Path) -> Program:
         'MyIngress.ipv4_lpm'
     """
     try:
-        content = path.read_bytes()
+        return parse_program(path.read_bytes(), path.name)
+    except OSError as problem:
+        raise _unreadable(str(path), problem) from problem
+
+
+def parse_program(content: bytes, name: str) -> Program:
+    """The program of a file's content; ``name`` is the file's, for errors. Raises as above."""
+    try:
         found = json.loads(content)
-    except (OSError, ValueError) as problem:
-        raise ProgramError(
-            f"{path}: cannot be read as JSON: {problem}",
-            remedy="give the JSON file that p4c's bmv2 backend (p4c-bm2-ss) writes",
-        ) from problem
-    return program_from(Part(found, path.name), hashlib.sha256(content).hexdigest())
+    except ValueError as problem:
+        raise _unreadable(name, problem) from problem
+    return program_from(Part(found, name), hashlib.sha256(content).hexdigest())
+
+
+def _unreadable(name: str, problem: Exception) -> ProgramError:
+    return ProgramError(
+        f"{name}: cannot be read as JSON: {problem}",
+        remedy="give the JSON file that p4c's bmv2 backend (p4c-bm2-ss) writes",
+    )
 
 
 def program_from(root: Part, digest: str) -> Program:

@@ -56,6 +56,7 @@ def translate(program: Program) -> str:
         _file("control.h"),
         _file("control_objects.h"),
         _file("commands.h"),
+        _file("client.h"),
         _file("main.h"),
     ]
     return "\n\n".join(parts) + "\n"

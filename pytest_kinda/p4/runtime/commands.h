@@ -31,11 +31,14 @@ static void everything_reset(void)
     declared_entries();
 }
 
+/* What comes after each reset, if anything; NULL is that it went well. */
+static const char *(*declared_state)(void);
+
 static const char *command_reset(struct words *w, struct reply *reply)
 {
     (void)w, (void)reply;
     everything_reset();
-    return NULL;
+    return declared_state ? declared_state() : NULL;
 }
 
 static const char *command_program(struct words *w, struct reply *reply)
@@ -52,6 +55,10 @@ static const char *command_statistics(struct words *w, struct reply *reply)
     say(reply, "\n");
     return NULL;
 }
+
+/* Of a switch with interfaces, see main.h. */
+static const char *command_attach(struct words *w, struct reply *reply);
+static const char *command_ports(struct words *w, struct reply *reply);
 
 static const struct command {
     const char *name;
@@ -90,6 +97,8 @@ static const struct command {
     {"queue-rate", command_queue_rate},
     {"queue-depth", command_queue_depth},
     {"reset", command_reset},
+    {"attach", command_attach},
+    {"ports", command_ports},
     {"program", command_program},
     {"statistics", command_statistics},
 };

@@ -4,17 +4,26 @@
  *
  *   PROGRAM --stdio                          records on standard input and output
  *   PROGRAM --socket PATH PORT=INTERFACE...  AF_PACKET sockets, commands on a Unix socket
+ *   PROGRAM --switch FOLDER PORT=INTERFACE...
+ *       the same in the background, once all is ready: commands on FOLDER/control, messages in
+ *       FOLDER/log; the commands in FOLDER/declared, where it is there, are carried out first
+ *       and after each reset. An interface that is missing is a port to be attached later
+ *   PROGRAM --ask FOLDER [COMMAND...]        asks such a switch, see client.h
+ *   PROGRAM --ready FOLDER HASH PORT=INTERFACE...
  *
  * A record is its port and its length (big-endian, 32 bits each) and that many bytes. A record
  * of port COMMAND is a line of the control protocol; it is answered by such a record when
  * everything that came before it has been worked on.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -81,7 +90,14 @@ static int records_run(void)
 
 /* ---- interfaces ---- */
 
-struct port { int socket; struct packet *out[BATCH]; unsigned waits; };
+struct port {
+    int socket; /* 0: no interface */
+    bool used;
+    int index;
+    char name[IFNAMSIZ];
+    struct packet *out[BATCH];
+    unsigned waits;
+};
 
 static struct port ports[PORT_MOST + 1];
 static uint16_t used_ports[PORT_MOST + 1];
@@ -134,30 +150,73 @@ static void packet_out(struct packet *p)
         port_flush(port);
 }
 
-static void port_open(uint16_t number, const char *name)
+/* What is wrong, NULL if nothing is. A port that is open already gets the new interface. */
+static const char *port_open(uint16_t number, const char *name)
 {
-    int on = 1, buffer = 4 << 20;
+    static char bad[128];
+    struct port *port = &ports[number];
+    int on = 1, buffer = 4 << 20, fd = -1;
     struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
     struct packet_mreq everything = {.mr_type = PACKET_MR_PROMISC};
 
-    address.sll_ifindex = everything.mr_ifindex = (int)if_nametoindex(name);
-    if (!address.sll_ifindex)
-        fail("port %u: there is no interface %s", number, name);
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        fail("port %u: no packet socket: %s", number, strerror(errno));
-    if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) ||
+    if (strlen(name) >= sizeof port->name) {
+        snprintf(bad, sizeof bad, "port %u: %.40s... is no name of an interface", number, name);
+        return bad;
+    }
+    if (!port->used)
+        used_ports[used_count++] = number;
+    port->used = true;
+    strcpy(port->name, name);
+    if (port->socket > 0)
+        close(port->socket);
+    port->socket = 0;
+    port->index = address.sll_ifindex = everything.mr_ifindex = (int)if_nametoindex(name);
+    if (!port->index) {
+        snprintf(bad, sizeof bad, "port %u: there is no interface %s", number, name);
+        return bad;
+    }
+    fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) ||
         setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof on) ||
         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &everything, sizeof everything) ||
-        bind(fd, (struct sockaddr *)&address, sizeof address))
-        fail("port %u: interface %s: %s", number, name, strerror(errno));
+        bind(fd, (struct sockaddr *)&address, sizeof address)) {
+        snprintf(bad, sizeof bad, "port %u: interface %s: %s", number, name, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return bad;
+    }
     /* More is better, and neither is needed: a kernel may refuse them. */
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer))
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof buffer))
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    ports[number].socket = fd;
-    used_ports[used_count++] = number;
+    port->socket = fd;
+    return NULL;
+}
+
+static const char *command_attach(struct words *w, struct reply *reply)
+{
+    (void)reply;
+    uint16_t number_of = (uint16_t)number(w, 0, PORT_MOST);
+    const char *name = word(w);
+    return w->bad ? w->bad : port_open(number_of, name);
+}
+
+/* Port, interface, and whether that is up, down or gone. */
+static const char *command_ports(struct words *w, struct reply *reply)
+{
+    (void)w;
+    for (unsigned i = 0; i < used_count; i++) {
+        struct port *port = &ports[used_ports[i]];
+        struct ifreq flags = {0};
+        const char *state = "gone";
+        strcpy(flags.ifr_name, port->name);
+        if (port->socket > 0 && (int)if_nametoindex(port->name) == port->index &&
+            !ioctl(port->socket, SIOCGIFFLAGS, &flags))
+            state = flags.ifr_flags & IFF_UP && flags.ifr_flags & IFF_RUNNING ? "up" : "down";
+        say(reply, "- %u %s %s\n", used_ports[i], port->name, state);
+    }
+    return NULL;
 }
 
 /* The kernel takes the outer VLAN tag out of what it receives: it is put back. */
@@ -311,9 +370,11 @@ static int interfaces_run(void)
     bool busy = false;
 
     while (!stopped) {
-        unsigned n = 0;
-        for (unsigned i = 0; i < used_count; i++)
-            polled[n++] = (struct pollfd){.fd = ports[used_ports[i]].socket, .events = POLLIN};
+        unsigned n = 0, used = used_count; /* a command may attach another port */
+        for (unsigned i = 0; i < used; i++)
+            polled[n++] = (struct pollfd){
+                .fd = ports[used_ports[i]].socket > 0 ? ports[used_ports[i]].socket : -1,
+                .events = POLLIN};
         polled[n++] = (struct pollfd){.fd = control, .events = POLLIN};
         for (unsigned i = 0; i < CLIENTS_MOST; i++)
             polled[n++] = (struct pollfd){
@@ -326,7 +387,7 @@ static int interfaces_run(void)
                 continue;
             fail("poll: %s", strerror(errno));
         }
-        for (unsigned i = 0; i < used_count; i++) {
+        for (unsigned i = 0; i < used; i++) {
             if (polled[i].revents & POLLERR) { /* the interface went down: read the error away */
                 int error;
                 socklen_t size = sizeof error;
@@ -339,10 +400,10 @@ static int interfaces_run(void)
         for (unsigned i = 0; i < used_count; i++)
             if (ports[used_ports[i]].waits)
                 port_flush(&ports[used_ports[i]]);
-        if (polled[used_count].revents & POLLIN)
+        if (polled[used].revents & POLLIN)
             client_accept();
         for (unsigned i = 0; i < CLIENTS_MOST; i++) {
-            short happened = polled[used_count + 1 + i].revents;
+            short happened = polled[used + 1 + i].revents;
             if (clients[i].fd && happened & POLLOUT)
                 client_write(&clients[i]);
             else if (clients[i].fd && happened)
@@ -352,8 +413,102 @@ static int interfaces_run(void)
     return 0;
 }
 
+/* ---- a switch in the background ---- */
+
+static char *declared_text;
+
+/* Carry out the declared commands; a line that begins with # names those after it. */
+static const char *declared_run(void)
+{
+    static struct reply reply, bad;
+    const char *note = "declared commands";
+
+    for (char *start = declared_text, *end; start && *start; start = end + 1) {
+        char line[LINE_MOST];
+        end = strchrnul(start, '\n');
+        size_t size = (size_t)(end - start);
+        if (size >= sizeof line)
+            return "a declared command is too long";
+        memcpy(line, start, size);
+        line[size] = 0;
+        if (*line == '#') {
+            note = start + 1 + strspn(start + 1, " ");
+        } else if (size) {
+            reply.size = 0;
+            command_run(line, &reply);
+            if (reply.size >= 5 && !memcmp(reply.text, "error", 5)) {
+                bad.size = 0;
+                say(&bad, "%.*s: %.*s", (int)strcspn(note, "\n"), note,
+                    (int)strcspn(reply.text, "\n"), reply.text);
+                return bad.text;
+            }
+        }
+        if (!*end)
+            break;
+    }
+    return NULL;
+}
+
+static void declared_load(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        if (errno != ENOENT)
+            fail("%s: %s", path, strerror(errno));
+        return;
+    }
+    size_t size = 0, n;
+    do {
+        declared_text = owned(realloc(declared_text, size + LINE_MOST + 1));
+        n = fread(declared_text + size, 1, LINE_MOST, file);
+        size += n;
+    } while (n);
+    declared_text[size] = 0;
+    fclose(file);
+    declared_state = declared_run;
+    const char *bad = declared_run();
+    if (bad)
+        fail("%s", bad);
+}
+
+static uint16_t port_word(char *text, char **name)
+{
+    char *end;
+    long found = strtol(text, &end, 10);
+    if (end == text || *end != '=' || found < 0 || found > PORT_MOST)
+        fail("not PORT=INTERFACE: %s", text);
+    *name = end + 1;
+    return (uint16_t)found;
+}
+
+/* Everything that can fail has failed, or not, before the caller goes on. */
+static void into_background(void)
+{
+    int log = open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (log < 0 || nothing < 0)
+        fail("log: %s", strerror(errno));
+    if (flock(log, LOCK_EX | LOCK_NB))
+        fail("a switch runs there already");
+    control_open("control");
+    pid_t child = fork();
+    if (child < 0)
+        fail("no process: %s", strerror(errno));
+    if (child)
+        _exit(0);
+    setsid();
+    dup2(nothing, 0);
+    dup2(log, 1);
+    dup2(log, 2);
+}
+
 int main(int count, char **words)
 {
+    if (count >= 3 && !strcmp(words[1], "--ask"))
+        return ask(words[2], words + 3, count - 3);
+    if (count >= 4 && !strcmp(words[1], "--ready"))
+        return ready(words[2], words[3], words + 4, count - 4);
+
     for (unsigned i = 0; i < TABLES; i++)
         if (tables[i].match == LPM)
             tables[i].prefixes = owned(calloc(130, sizeof *tables[i].prefixes));
@@ -368,20 +523,30 @@ int main(int count, char **words)
 
     if (count == 2 && !strcmp(words[1], "--stdio"))
         return records_run();
-    if (count >= 3 && !strcmp(words[1], "--socket")) {
+    bool background = count >= 3 && !strcmp(words[1], "--switch");
+    if (background || (count >= 3 && !strcmp(words[1], "--socket"))) {
         struct sigaction action = {.sa_handler = stop};
         sigaction(SIGTERM, &action, NULL);
         sigaction(SIGINT, &action, NULL);
         random_state ^= clock_start | 1;
+        if (background && chdir(words[2]))
+            fail("%s: %s", words[2], strerror(errno));
         for (int i = 3; i < count; i++) {
-            char *name = strchr(words[i], '='), *end;
-            long number_of = strtol(words[i], &end, 10);
-            if (!name || end != name || number_of < 0 || number_of > PORT_MOST)
-                fail("not PORT=INTERFACE: %s", words[i]);
-            port_open((uint16_t)number_of, name + 1);
+            char *name;
+            uint16_t port = port_word(words[i], &name);
+            const char *bad = port_open(port, name);
+            if (bad && !(background && !ports[port].index))
+                fail("%s", bad);
         }
-        control_open(words[2]);
+        if (background) {
+            declared_load("declared");
+            into_background();
+        } else {
+            control_open(words[2]);
+        }
         return interfaces_run();
     }
-    fail("usage: %s --stdio | --socket PATH PORT=INTERFACE...", words[0]);
+    fail("usage: %s --stdio | --socket PATH PORT=INTERFACE... | --switch FOLDER "
+         "PORT=INTERFACE... | --ask FOLDER [COMMAND...] | --ready FOLDER HASH PORT=INTERFACE...",
+         words[0]);
 }
