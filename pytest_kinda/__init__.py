@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_kinda.devices.host import Host
     from pytest_kinda.devices.lab import LabDevice
     from pytest_kinda.devices.ovs import OvsSwitch
+    from pytest_kinda.devices.p4 import P4Nic, P4Switch
+    from pytest_kinda.devices.p4_entries import Lpm, P4Entry
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
@@ -30,7 +32,11 @@ _WHERE = {
     "Hub": "devices.switch",
     "LabDevice": "devices.lab",
     "Link": "topology.link",
+    "Lpm": "devices.p4_entries",
     "OvsSwitch": "devices.ovs",
+    "P4Entry": "devices.p4_entries",
+    "P4Nic": "devices.p4",
+    "P4Switch": "devices.p4",
     "Router": "devices.router",
     "Shape": "operations.values",
     "Switch": "devices.switch",
@@ -48,7 +54,11 @@ __all__ = [
     "Hub",
     "LabDevice",
     "Link",
+    "Lpm",
     "OvsSwitch",
+    "P4Entry",
+    "P4Nic",
+    "P4Switch",
     "Router",
     "Shape",
     "Switch",

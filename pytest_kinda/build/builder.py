@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.build import balancer, on_demand, readiness
+from pytest_kinda.build import balancer, on_demand, programs, readiness
 from pytest_kinda.build.devices import await_kathara, start_devices
 from pytest_kinda.build.direct import DirectEngine
 from pytest_kinda.build.directories import logs_directory, new_testbed_directory
@@ -136,6 +136,9 @@ class _Builder:
         if lacking := on_demand.missing(on_demand.images_of(self.plan)):
             with _step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
                 on_demand.make(lacking, self.progress.info)
+        if wanted := programs.program_names(self.plan):
+            with _step(self.progress, f"{programs.STEP} ({', '.join(wanted)})"):
+                programs.make_programs(self.plan)
         for note, names in notes(self.plan).items():
             self.progress.info(f"{', '.join(names)}: {note}")
         with _step(self.progress, f"network ({len(self.plan.devices)} devices)"):

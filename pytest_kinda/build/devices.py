@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.engine_api import docker_request
 from pytest_kinda.build.execution import ContainerExecution, Finished
+from pytest_kinda.build.programs import files_of
 from pytest_kinda.errors import BuildError, WaitTimeoutError
 from pytest_kinda.plan.values import DeviceSpec, FileSpec, NodePlan, ReadySpec
 
@@ -79,8 +80,9 @@ def start_device(node: NodePlan, container: str, kathara: bool) -> None:
     """Files, then start-up commands in their order."""
     device = node.device or DeviceSpec()
     execution = ContainerExecution(container, node.name)
-    if kathara and device.files:  # the direct engine has put them there before the start
-        docker_request("PUT", f"/containers/{container}/archive?path=/", archive(device.files))
+    # the direct engine has put them there before the start
+    if kathara and (files := files_of(device)):
+        docker_request("PUT", f"/containers/{container}/archive?path=/", archive(files))
     for command in device.startup:
         finished = execution.run(command.argv, timeout=_STARTUP_LIMIT)
         if command.check and finished.rc != 0:

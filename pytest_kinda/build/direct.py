@@ -19,6 +19,7 @@ from pytest_kinda.build.engine_api import EngineError, docker_request, place_of
 from pytest_kinda.build.kathara import image_of
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import NODE_LABEL, TESTBED_LABEL
+from pytest_kinda.build.programs import files_of
 from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.operations import Operation, Place, SetInterface
 from pytest_kinda.plan.engines import KATHARA_CAPABILITIES
@@ -67,9 +68,9 @@ def _started(node: NodePlan, testbed: str) -> Place:
             pull(body["Image"], lambda line: None)
             made = docker_request("POST", path, body, timeout=_START_LIMIT)
         path = f"/containers/{made['Id']}"
-        if node.device is not None and node.device.files:
+        if node.device is not None and (files := files_of(node.device)):
             # before the start: the image's own program may read them
-            docker_request("PUT", f"{path}/archive?path=/", archive(node.device.files))
+            docker_request("PUT", f"{path}/archive?path=/", archive(files))
         docker_request("POST", f"{path}/start", timeout=_START_LIMIT)
         return place_of(made["Id"])
     except KindaError as error:

@@ -44,6 +44,11 @@ def plan_options(function: Function) -> Function:
             type=click.Choice(["ipv4", "dual", "ipv6"]),
             help="The families of addresses that pods and services have.",
         ),
+        click.option(
+            "--p4-engine",
+            type=click.Choice(["bmv2", "native"]),
+            help="What runs the P4 switches that do not name theirs.",
+        ),
     ):
         function = option(function)
     return function
@@ -107,9 +112,15 @@ def print_plan(planned: Plan) -> None:
             for node in planned.nodes
         ],
     )
+    numbers = {
+        (node.name, interface): number
+        for node in planned.devices
+        for interface, number in node.port_numbers.items()
+    }
     print_table(
         "interfaces",
-        ["node", "interface", "addresses", "MAC", "MTU", "segment", "peers"],
+        ["node", "interface", "addresses", "MAC", "MTU", "segment", "peers"]
+        + ["P4 port"] * bool(numbers),
         [
             (
                 node.name,
@@ -119,6 +130,7 @@ def print_plan(planned: Plan) -> None:
                 one.mtu,
                 one.segment,
                 " ".join(one.peers),
+                *([numbers.get((node.name, one.name), "")] if numbers else []),
             )
             for node in planned.nodes
             for one in node.interfaces

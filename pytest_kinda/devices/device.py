@@ -87,8 +87,13 @@ class Device(Node):
                 yield Problem(self.where, "startup_commands", repr(one), "a command")
         yield from checks.resources(self.where, self.cpus, self.memory)
         yield from checks.mounts(self.where, self.mounts)
-        yield from checks.ports(self.where, self.ports)
+        yield from checks.ports(self.where, self.published)
         yield from checks.sysctls(self.where, self.sysctls)
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Its ports that are reached at ports of the machine."""
+        return tuple(self.ports)
 
     def specification(self, context: DeviceContext) -> DeviceSpec:
         """The container of this device at its place in the plan."""
@@ -105,7 +110,7 @@ class Device(Node):
             privileged=self.privileged,
             cpus=self.cpus,
             memory=self.memory if isinstance(self.memory, int) else None,
-            ports=tuple(self.ports),
+            ports=self.published,
             ready=(ReadySpec(_command(ready).argv, what="healthcheck"),) if ready else (),
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 from pyroute2 import IPRoute, NetlinkError
 
 from pytest_kinda.errors import GoneError, HostError, KindaError
-from pytest_kinda.host import carrier, files, layer3, links, nft, qdiscs, tunnels
+from pytest_kinda.host import carrier, files, layer3, links, nft, qdiscs, sealing, tunnels
 from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.namespaces import entered
 from pytest_kinda.host.places import OpenPlaces, places_of
@@ -34,6 +34,7 @@ from pytest_kinda.operations import (
     AddVeth,
     AppendLines,
     End,
+    IgnoreArrivals,
     LoadNft,
     Operation,
     Place,
@@ -108,7 +109,7 @@ def undo(
 
 def undo_entry(operation: Operation, places: Mapping[str, Place]) -> dict[str, Any] | None:
     """The journal's line for an operation; None where there is nothing to undo."""
-    if isinstance(operation, (SetInterface, RemoveAddress, WriteFile, AppendLines)):
+    if isinstance(operation, (SetInterface, IgnoreArrivals, RemoveAddress, WriteFile, AppendLines)):
         return None
     entry: dict[str, Any] = {"undo": "operation", "operation": encode(operation)}
     if isinstance(operation, SetSysctl):
@@ -246,6 +247,8 @@ def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, holding: Holding
         layer3.write_sysctl(operation)
     elif isinstance(operation, SetInterface):
         links.set_interface(ip, operation)
+    elif isinstance(operation, IgnoreArrivals):
+        sealing.ignore_arrivals(ip, links.index_of(operation.interface))
     elif isinstance(operation, AddHub):
         links.add_hub(ip, operation)
     elif isinstance(operation, SetShape):

@@ -86,6 +86,18 @@ class SetInterface:
 
 
 @dataclass(frozen=True)
+class IgnoreArrivals:
+    """Keep what arrives on an interface from the place's kernel; packet sockets see it all.
+
+    For an interface whose frames are a program's: the kernel beside it answers no ARP and forwards
+    nothing. Undo: none of its own, it ends with the interface.
+    """
+
+    place: str
+    interface: str
+
+
+@dataclass(frozen=True)
 class AddAddress:
     """Put an address in CIDR notation on an interface. Undo: take it away."""
 
@@ -275,6 +287,7 @@ Operation = (
     | AddBridgePort
     | AddHub
     | SetInterface
+    | IgnoreArrivals
     | AddAddress
     | RemoveAddress
     | AddRoute

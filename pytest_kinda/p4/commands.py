@@ -28,8 +28,14 @@ class _Multicast:
     groups: dict[int, list[int]] = field(default_factory=dict)
 
 
-def run_commands(text: str, control: Control, *, name: str = "commands") -> None:
-    """Carry out a command file.
+def run_commands(
+    text: str,
+    control: Control,
+    *,
+    name: str = "commands",
+    at: Callable[[int], None] = lambda number: None,
+) -> None:
+    """Carry out a command file; ``at`` is told the number of each line before that is.
 
     Raises:
         P4ControlError: A line is wrong or was refused; it begins with ``name:LINE``.
@@ -42,6 +48,7 @@ def run_commands(text: str, control: Control, *, name: str = "commands") -> None
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
+        at(number)
         try:
             # a "#" inside a word is the word's: names may have one
             _run(shlex.split(re.sub(r"\s#.*", "", stripped)), control, multicast)

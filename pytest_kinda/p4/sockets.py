@@ -12,6 +12,9 @@ from pytest_kinda.errors import P4ControlError
 LIMIT = 30.0
 """Seconds for one exchange."""
 
+AT_ONCE = 500
+"""Commands that are sent before their answers are read."""
+
 
 class SocketChannel:
     """Commands over a Unix socket; a context manager.
@@ -32,7 +35,7 @@ class SocketChannel:
         except OSError as problem:
             self._socket.close()
             raise P4ControlError(f"{path}: no switch answers there: {problem}") from problem
-        self._rest = b""
+        self._answers = Answers()
 
     def __enter__(self) -> SocketChannel:
         return self
@@ -53,28 +56,35 @@ class SocketChannel:
         """Carry out commands; see ``Control``."""
         answers: list[list[str]] = []
         # a part at a time: a switch that has too much to answer stops reading
-        for start in range(0, len(lines), _AT_ONCE):
-            part = lines[start : start + _AT_ONCE]
+        for start in range(0, len(lines), AT_ONCE):
+            part = lines[start : start + AT_ONCE]
+            wanted = start + len(part)
             try:
                 self._socket.sendall("".join(f"{line}\n" for line in part).encode())
-                answers += [self._answer() for _ in part]
+                while len(answers) < wanted:
+                    data = self._socket.recv(65536)
+                    if not data:
+                        raise OSError("it closed the connection")
+                    answers += self._answers.of(data)
             except OSError as problem:
                 raise P4ControlError(f"{self._path}: the switch is gone: {problem}") from problem
         return answers
 
-    def _answer(self) -> list[str]:
-        found: list[str] = []
-        while not found or not found[-1].startswith(("ok", "error")):
-            line, end, rest = self._rest.partition(b"\n")
-            if end:
-                self._rest = rest
-                found.append(line.decode())
-                continue
-            data = self._socket.recv(65536)
-            if not data:
-                raise OSError("it closed the connection")
-            self._rest += data
+
+class Answers:
+    """Answers out of a stream that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[str] = []
+
+    def of(self, data: bytes) -> list[list[str]]:
+        """The answers that are complete with this piece, each as its lines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        found = []
+        for line in lines:
+            self._lines.append(line.decode())
+            if line.startswith((b"ok", b"error")):
+                found.append(self._lines)
+                self._lines = []
         return found
-
-
-_AT_ONCE = 500

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from pytest_kinda.errors import Problem
-from pytest_kinda.plan.values import DeviceSpec, HostFacts, InterfacePlan, RoutePlan
+from pytest_kinda.plan.values import (
+    DeviceSpec,
+    HostFacts,
+    InterfacePlan,
+    PlanOptions,
+    RoutePlan,
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,30 @@ class RoutingContext:
 
 
 @dataclass(frozen=True)
+class FarEnd:
+    """Who is on the other side of one of the device's interfaces.
+
+    ``interface`` is the device's own; ``mac`` and ``addresses`` (with lengths) are those of
+    ``node`` there. Of a device that switches they are the ends of its cables, of others also
+    those behind switches.
+    """
+
+    interface: str
+    node: str
+    mac: str
+    addresses: tuple[str, ...] = ()
+
+
+def _nobody() -> tuple[FarEnd, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
 class DeviceContext:
     """A device's place in the plan: its interfaces, addresses, routes and neighbours.
 
     ``routing`` is None for a device without a routing protocol; ``facts`` are of this machine.
+    ``far_ends`` is a function, since few kinds ask for it.
     """
 
     name: str
@@ -59,6 +85,8 @@ class DeviceContext:
     neighbours: tuple[str, ...] = ()
     routing: RoutingContext | None = None
     facts: HostFacts = field(default_factory=HostFacts)
+    options: PlanOptions = field(default_factory=PlanOptions)
+    far_ends: Callable[[], tuple[FarEnd, ...]] = _nobody
 
     @property
     def uses_ipv6(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pytest_kinda.topology import KubernetesNode, Link, Node, Topology, forwarding
@@ -144,3 +144,19 @@ def _domains(segments: dict[str, Segment], roles: dict[str, str]) -> list[Domain
         )
         for members in found.values()
     ]
+
+
+def others_at(layout: Layout, name: str) -> Iterator[tuple[Port, Port]]:
+    """Each interface of a node with each other end that it is joined to.
+
+    Of a switch those are the ends of its cables, of other nodes those of the broadcast domain.
+    """
+    switches = layout.roles[name] == "switch"
+    for port in layout.ports[name]:
+        segment = layout.segment_of[port.link.name]
+        joined = segment.ports
+        if not switches:
+            joined = next(one.ports for one in layout.domains if segment in one.segments)
+        for other in joined:
+            if other is not port:
+                yield port, other

@@ -53,7 +53,12 @@ class Ways:
 
 
 def _addresses(node: NodePlan) -> Mapping[str, None]:
-    """Addresses without prefix lengths, the endpoint first."""
+    """Addresses without prefix lengths, the endpoint first.
+
+    None of a sealed device: what its program does with a packet is not in the plan.
+    """
+    if node.is_sealed:
+        return {}
     found = [node.endpoint] if node.endpoint else []
     found += [one.partition("/")[0] for one in node.loopback]
     for interface in node.interfaces:

@@ -8,6 +8,7 @@ import gc
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 from pytest_kinda.errors import PlanError, Problem
@@ -20,11 +21,12 @@ from pytest_kinda.plan.addressing import (
     docker_subnet,
     pool_problems,
 )
+from pytest_kinda.plan.cards import with_cards
 from pytest_kinda.plan.codec import signature
-from pytest_kinda.plan.context import DeviceContext, DeviceKind
+from pytest_kinda.plan.context import DeviceContext, DeviceKind, FarEnd
 from pytest_kinda.plan.dynamic import routing_contexts, routing_problems
 from pytest_kinda.plan.engines import engine_problems
-from pytest_kinda.plan.layout import Layout, Port, lay_out
+from pytest_kinda.plan.layout import Layout, Port, lay_out, others_at
 from pytest_kinda.plan.naming import engine_names, mac
 from pytest_kinda.plan.routing import path_problems, routes
 from pytest_kinda.plan.shaping import shape_of, shape_problems
@@ -72,6 +74,8 @@ def plan(
 
 
 def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
+    declared_topology = topology
+    topology = with_cards(topology)
     declared = _declared_networks(topology)
     problems = pool_problems(options, facts, declared)
     problems += families.option_problems(options, facts, declared)
@@ -115,14 +119,14 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     if options.internet_via and not way_out:
         problems += outside.path_problems(layout, node_routes, options)
         uplink = _uplink(options, facts, cluster, problems)
-    nodes = _nodes(topology, layout, addresses, node_routes, networks, facts, problems)
+    nodes = _nodes(topology, layout, addresses, node_routes, networks, options, facts, problems)
     if families.is_dual(options):
         nodes = tuple(families.with_ipv6(one, endpoints6) for one in nodes)
     if problems:
         raise PlanError(f"plan of {topology.name!r}", problems)
     return Plan(
         topology=topology.name,
-        signature=signature(topology, options),
+        signature=signature(declared_topology, options),
         options=options,
         nodes=nodes,
         segments=_segments(layout),
@@ -207,6 +211,7 @@ def _nodes(
     addresses: Addresses,
     node_routes: dict[str, tuple[RoutePlan, ...]],
     pod_networks: dict[str, tuple[str, ...]],
+    options: PlanOptions,
     facts: HostFacts,
     problems: list[Problem],
 ) -> tuple[NodePlan, ...]:
@@ -243,6 +248,8 @@ def _nodes(
             neighbours=tuple(peers),
             routing=routing.get(name),
             facts=facts,
+            options=options,
+            far_ends=partial(_far_ends, layout, interfaces, name),
         )
         wrong = list(one.problems_at(context)) if hasattr(one, "problems_at") else []
         problems += wrong
@@ -264,12 +271,22 @@ def _nodes(
     return _without_offload(found)
 
 
+def _far_ends(
+    layout: Layout, interfaces: dict[str, tuple[InterfacePlan, ...]], name: str
+) -> tuple[FarEnd, ...]:
+    found = []
+    for port, other in others_at(layout, name):
+        planned = next(one for one in interfaces[other.node] if one.name == other.name)
+        found.append(FarEnd(port.name, other.node, planned.mac, planned.addresses))
+    return tuple(found)
+
+
 def _without_offload(nodes: list[NodePlan]) -> tuple[NodePlan, ...]:
     """Complete packets of at most the MTU wherever a program reads them.
 
     It would see a sum that the kernel has not written yet, and one long packet that the kernel
     means to cut at the end of its way. So whoever sends to it does both: segmentation offload
-    goes with that of checksums.
+    goes with that of checksums. A sealed device's own interfaces do not offload either.
     """
     reading = {
         interface.segment
@@ -281,7 +298,7 @@ def _without_offload(nodes: list[NodePlan]) -> tuple[NodePlan, ...]:
         return tuple(nodes)
     return tuple(
         one
-        if one.device is not None and one.device.user_space
+        if one.device is not None and one.device.user_space and not one.is_sealed
         else dataclasses.replace(
             one,
             interfaces=tuple(

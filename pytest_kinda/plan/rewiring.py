@@ -16,6 +16,7 @@ from pytest_kinda.operations import (
     AddRoute,
     AddTunnel,
     AddVeth,
+    IgnoreArrivals,
     Operation,
     RemoveAddress,
     SetInterface,
@@ -129,7 +130,7 @@ def _configured(
 
 def _interface_of(operation: Operation, names: Collection[str]) -> str | None:
     """The interface of the virtual network that an operation is about; None for others."""
-    if isinstance(operation, (SetInterface, AddAddress, SetShape)):
+    if isinstance(operation, (SetInterface, AddAddress, SetShape, IgnoreArrivals)):
         return operation.interface if operation.interface in names else None
     if isinstance(operation, SetSysctl):
         parts = operation.key.split(".")

@@ -31,7 +31,7 @@ class PlanOptions:
     topology; ``internet_dns`` the name servers there, with commas between (the machine's own).
     ``ip_family``: pods and services have addresses of IPv4, or (``dual``) of both families, IPv6
     from ``pod_cidr6`` and ``service_cidr6``, nodes from ``node_cidr6``; ``ipv6`` alone is refused
-    by the plan.
+    by the plan. ``p4_engine`` runs the P4 switches that do not name theirs.
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
@@ -50,6 +50,7 @@ class PlanOptions:
     pod_cidr6: str = "fd00:10:244::/56"
     service_cidr6: str = "fd00:10:96::/112"
     node_cidr6: str = "fd00:10:9::/64"
+    p4_engine: Literal["bmv2", "native"] = "bmv2"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,19 @@ class AttachSpec:
 
 
 @dataclass(frozen=True)
+class ProgramSpec:
+    """A program that the build makes and puts into the device before its start-up commands.
+
+    ``path`` is where it goes; ``source`` is the device's file that it is made of: a P4 program as
+    BMv2's JSON, for the native engine. ``name`` is what its author calls that.
+    """
+
+    path: str
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
 class ReadySpec:
     """How a device says that it is ready: this command, repeated until it ends with 0.
 
@@ -171,7 +185,10 @@ class DeviceSpec:
     ``attach`` is run again when an interface is a new one, because the node at the other end has
     started again; ``startup`` does it the first time. ``user_space``: a program of the device
     reads the packets, not its kernel. ``handle`` (``MODULE:CLASS``) is what tests hold of it,
-    ``notes`` are lines that say how it is carried out here.
+    ``notes`` are lines that say how it is carried out here. ``sealed``: what comes from the links
+    is for the device's program alone, its kernel has none of the interfaces' addresses and answers
+    nobody. ``port_numbers`` are what that program calls the interfaces, in their
+    order.
     """
 
     image: str = "@base"
@@ -194,6 +211,9 @@ class DeviceSpec:
     user_space: bool = False
     handle: str = ""
     notes: tuple[str, ...] = ()
+    programs: tuple[ProgramSpec, ...] = ()
+    sealed: bool = False
+    port_numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +257,18 @@ class NodePlan:
     def is_kubernetes(self) -> bool:
         """Whether it is a node of the cluster."""
         return self.role != "device"
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether its kernel takes nothing from the links: its addresses are its program's."""
+        return self.device is not None and self.device.sealed
+
+    @property
+    def port_numbers(self) -> Mapping[str, int]:
+        """The number of each interface's port, where its program has numbers for them."""
+        numbers = self.device.port_numbers if self.device is not None else ()
+        names = (one.name for one in self.interfaces)
+        return dict(zip(names, numbers, strict=True)) if numbers else {}
 
 
 @dataclass(frozen=True)

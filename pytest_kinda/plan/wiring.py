@@ -11,6 +11,7 @@ from pytest_kinda.operations import (
     AddVeth,
     AppendLines,
     End,
+    IgnoreArrivals,
     LoadNft,
     Operation,
     RemoveAddress,
@@ -106,7 +107,7 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     if not node.is_kubernetes:
         found += _sysctls(node)
     for one in node.interfaces:
-        found += _interface(node, one)
+        found += _sealed(node, one) if node.is_sealed else _interface(node, one)
     if node.is_kubernetes:
         early = f"{node.endpoint}/32"
         if node.endpoint and early not in node.loopback:
@@ -114,7 +115,8 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
             found.append(RemoveAddress(node.name, "lo", early))
     else:
         found += [AddAddress(node.name, "lo", one) for one in node.loopback]
-    found += [outside.route(node, one) for one in node.routes]
+    if not node.is_sealed:
+        found += [outside.route(node, one) for one in node.routes]
     found += [
         SetShape(node.name, one.name, one.shape) for one in node.interfaces if one.shape is not None
     ]
@@ -145,6 +147,15 @@ def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
     found.append(change)
     found += [AddAddress(node.name, one.name, address) for address in one.addresses]
     return found
+
+
+def _sealed(node: NodePlan, one: InterfacePlan) -> list[Operation]:
+    """An interface that is a port of the device's program, and nothing to its kernel."""
+    return [
+        SetSysctl(node.name, f"net.ipv6.conf.{one.name}.disable_ipv6", "1"),
+        IgnoreArrivals(node.name, one.name),
+        SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True, tx_checksum=False),
+    ]
 
 
 def _sysctls(node: NodePlan) -> list[Operation]:

@@ -86,7 +86,12 @@ def pytest_report_collectionfinish(
         return []
     if testbeds.options.plan_only or config.get_verbosity() < 0:
         return []
-    return [reporting.machine(), *reporting.left_by_crashes(testbeds.options)]
+    wants = dict.fromkeys(want for item in items if (want := marks.want_of(item)))
+    return [
+        reporting.machine(),
+        *reporting.p4_engines(wants, testbeds.options),
+        *reporting.left_by_crashes(testbeds.options),
+    ]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -110,6 +115,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     testbeds = item.config.stash[TESTBEDS]
     item.user_properties.append(("kinda_topology", want.topology.name))
     item.user_properties.append(("kinda_engine", want.plan_options(testbeds.options.plan).engine))
+    if engines := want.p4_engines(testbeds.options.plan):
+        item.user_properties.append(("kinda_p4_engine", ", ".join(engines)))
     item.user_properties.append(("kinda_versions", reporting.header().removeprefix("kinda: ")))
     cause = testbeds.cause_of(want)
     if cause:

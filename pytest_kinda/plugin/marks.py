@@ -40,6 +40,15 @@ class Want:
         chosen: dict[str, Any] = dict(self.options)
         return replace(options, **chosen)
 
+    def p4_engines(self, options: PlanOptions) -> dict[str, list[str]]:
+        """Its P4 switches by the engine that runs them."""
+        found: dict[str, list[str]] = {}
+        for node in self.topology.nodes:
+            engine_of = getattr(getattr(node, "nic", None) or node, "p4_engine", None)
+            if engine_of is not None:
+                found.setdefault(engine_of(self.plan_options(options)), []).append(node.name)
+        return found
+
 
 def is_topology(value: object) -> TypeGuard[Topology]:
     """Whether the value is a :class:`pytest_kinda.Topology`; told by name, imports nothing."""

@@ -18,6 +18,7 @@ TUNNELS = ("auto", "gre", "bpf", "vxlan")
 PODS = ("gre", "routed")
 TRAFFIC = ("direct", "network")
 FAMILIES = ("ipv4", "dual", "ipv6")
+P4_ENGINES = ("bmv2", "native")
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "engine": ENGINES,
     "tunnel": TUNNELS,
@@ -34,6 +35,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "pod_cidr6": (),
     "service_cidr6": (),
     "node_cidr6": (),
+    "p4_engine": P4_ENGINES,
 }
 """What a mark may say beside its topology, and the values that it may have; () is free text."""
 FREE = {"internet_via": "the name of a router", "internet_dns": "IPv4 addresses as text"}
@@ -153,6 +155,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the families of addresses that pods and services have: dual is both (ipv4)",
     )
     group.addoption(
+        "--kinda-p4-engine",
+        choices=P4_ENGINES,
+        help="what runs the P4 switches that do not name theirs (bmv2)",
+    )
+    group.addoption(
         "--kinda-artifacts",
         metavar="DIR",
         help="where the evidence of failed tests goes (.kinda in the rootdir)",
@@ -203,6 +210,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("kinda_internet_via", "as --kinda-internet-via: a router's name", default="")
     parser.addini("kinda_internet_dns", "as --kinda-internet-dns: IPv4 addresses", default="")
+    parser.addini("kinda_p4_engine", f"as --kinda-p4-engine: {', '.join(P4_ENGINES)}", default="")
     parser.addini("kinda_ip_family", f"as --kinda-ip-family: {', '.join(FAMILIES)}", default="")
 
 
@@ -213,7 +221,7 @@ def read(config: pytest.Config) -> Options:
     chosen: dict[str, Any] = {}
     for name in (
         *("engine", "tunnel", "pods", "pool", "control_plane_traffic"),
-        *("internet_via", "internet_dns", "ip_family"),
+        *("internet_via", "internet_dns", "ip_family", "p4_engine"),
     ):
         accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,17 @@ def machine() -> str:
     drivers = [name for name in ("gre", "bpf", "vxlan") if getattr(facts, name)]
     delays = "netem" if facts.netem else "ours (no netem)" if facts.hold else "none (no netem)"
     return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; delay and loss by {delays}"
+
+
+def p4_engines(wants: Iterable[Want], options: Options) -> list[str]:
+    """A line for each topology with P4 switches: which engine runs them."""
+    found = []
+    for want in wants:
+        engines = want.p4_engines(options.plan)
+        if engines:
+            told = "; ".join(f"{engine} ({', '.join(on)})" for engine, on in engines.items())
+            found.append(f"kinda: {want.name}: P4 engine {told}")
+    return found
 
 
 def left_by_crashes(options: Options) -> list[str]:

@@ -11,9 +11,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pytest_kinda.devices import Device, Host, Hub, LabDevice, OvsSwitch, Router, Switch
+from pytest_kinda.devices import (
+    Command,
+    Device,
+    Host,
+    Hub,
+    LabDevice,
+    OvsSwitch,
+    P4Switch,
+    Router,
+    Switch,
+)
 from pytest_kinda.errors import KindaError
 from pytest_kinda.topology import ControlPlane, Node, Worker
+from pytest_kinda.topology.node import Card
 
 GROUP = "pytest_kinda.devices"
 _BUILT_IN: tuple[type[Node], ...] = (
@@ -22,22 +33,39 @@ _BUILT_IN: tuple[type[Node], ...] = (
     Router,
     Switch,
     OvsSwitch,
+    P4Switch,
     Hub,
     Host,
     Device,
     LabDevice,
 )
 
-Form = Literal["text", "number", "whole", "flag", "choice", "texts", "map", "files", "commands"]
+Form = Literal[
+    "text",
+    "number",
+    "whole",
+    "flag",
+    "choice",
+    "texts",
+    "map",
+    "files",
+    "commands",
+    "records",
+    "card",
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """How a field of a kind is written: its form, and the accepted words of a choice."""
+    """How a field of a kind is written: its form, and the accepted words of a choice.
+
+    ``record``: a mapping of a value's fields does in place of a word.
+    """
 
     name: str
     form: Form
     choices: tuple[Any, ...] = ()
+    record: bool = False
 
 
 @cache
@@ -75,13 +103,18 @@ def _field(name: str, hint: Any) -> Field:
     if Literal in origins:
         literal = options[origins.index(Literal)]
         optional = (None,) if type(None) in typing.get_args(hint) else ()
-        return Field(name, "choice", typing.get_args(literal) + optional)
+        record = any(dataclasses.is_dataclass(one) for one in options)
+        return Field(name, "choice", typing.get_args(literal) + optional, record)
     if collections.abc.Mapping in origins:
         of = typing.get_args(options[origins.index(collections.abc.Mapping)])[1]
         return Field(name, "files" if Path in typing.get_args(of) else "map")
     if collections.abc.Sequence in origins:
         of = typing.get_args(options[origins.index(collections.abc.Sequence)])[0]
-        return Field(name, "texts" if of is str else "commands")
+        if of is str:
+            return Field(name, "texts")
+        return Field(name, "commands" if Command in typing.get_args(of) else "records")
+    if Card in options:
+        return Field(name, "card")
     if bool in options:
         return Field(name, "flag")
     if str in options:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_kinda.devices import Command
+from pytest_kinda.devices import Command, P4Nic
 from pytest_kinda.errors import Problem, TopologyError
 from pytest_kinda.readers.document import Item, Reader, load
 from pytest_kinda.readers.kinds import Field, fields_of, kinds
@@ -15,6 +16,9 @@ from pytest_kinda.topology import Link, Node, Topology
 from pytest_kinda.topology.declared import declared_in
 from pytest_kinda.units import SHAPE_FIELDS
 
+CARD_FIELDS = frozenset(
+    one.name for one in dataclasses.fields(P4Nic) if one.init and one.name[0] != "_"
+)
 LINK_FIELDS = frozenset(Link.__init__.__kwdefaults__ or {})
 
 
@@ -153,6 +157,17 @@ class _Document:
         return ", ".join(sorted(kinds()))
 
     def _value(self, field: Field, item: Item, where: str) -> Any:
+        if field.record and item.pairs is not None:
+            return item.plain()
+        if field.form == "card":
+            parts = self.reader.mapping(item, where)
+            self._unknown(parts, CARD_FIELDS, where)
+            return P4Nic(**{key: value.plain() for key, (_, value) in parts.items()})
+        if field.form == "records":
+            if item.items is None or any(one.pairs is None for one in item.items):
+                self.reader.wrong(item, where, "a list of mappings")
+                return ()
+            return tuple(one.plain() for one in item.items)
         if field.form == "choice":
             if item.value not in field.choices and item.text not in field.choices:
                 accepted = ", ".join("null" if one is None else str(one) for one in field.choices)

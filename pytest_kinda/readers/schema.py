@@ -44,6 +44,8 @@ _FORMS: dict[str, dict[str, Any]] = {
     "map": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
     "files": {"type": "object", "additionalProperties": _FILE},
     "commands": {"type": "array", "items": _COMMAND},
+    "card": {"type": "object", "description": "a P4 program: program, engine, entries, commands"},
+    "records": {"type": "array", "items": {"type": "object"}},
 }
 
 
@@ -102,7 +104,8 @@ def _kind(name: str, kind: type[Node]) -> dict[str, Any]:
 
 def _field(field: Field) -> dict[str, Any]:
     if field.form == "choice":
-        return {"enum": list(field.choices)}
+        words = {"enum": list(field.choices)}
+        return {"anyOf": [words, {"type": "object"}]} if field.record else words
     return _FORMS[field.form]
 
 

@@ -94,6 +94,12 @@ def _value(node: Node, name: str, value: Any) -> Any:
     if isinstance(value, Command):
         found: dict[str, Any] = {"run": _FlowList(value.argv)}
         return found if value.check else found | {"check": False}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            one.name: _value(node, one.name, getattr(value, one.name))
+            for one in dataclasses.fields(value)
+            if one.init and getattr(value, one.name) != one.default
+        }
     return value
 
 

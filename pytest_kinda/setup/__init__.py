@@ -10,8 +10,8 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import folders
 from pytest_kinda.setup.doctor import Finding, examine
 from pytest_kinda.setup.images import ON_DEMAND as IMAGES_ON_DEMAND
 from pytest_kinda.setup.images import image

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import folders
 from pytest_kinda.setup.process import run
 
 LOCK_LIMIT = 300

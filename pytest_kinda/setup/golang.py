@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import debian, folders, pins
+from pytest_kinda.setup import debian, pins
 from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Report
 

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_kinda.setup import folders, pins
+from pytest_kinda import folders
+from pytest_kinda.setup import pins
 from pytest_kinda.setup.steps import Found, NotAllowed, Report
 
 WANTED: Mapping[str, int] = {

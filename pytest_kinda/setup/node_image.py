@@ -9,7 +9,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from pytest_kinda.setup import folders, golang, images, pins, registry, rootfs, workshop
+from pytest_kinda import folders
+from pytest_kinda.setup import golang, images, pins, registry, rootfs, workshop
 from pytest_kinda.setup.compiling import KUBERNETES_FLAGS, compiled
 from pytest_kinda.setup.steps import Report
 

@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import debian, engine, folders, golang, images, pins, registry
+from pytest_kinda.setup import debian, engine, golang, images, pins, registry
 from pytest_kinda.setup.steps import Found, Policy, Report
 
 _LOCK = "/run/xtables.lock"

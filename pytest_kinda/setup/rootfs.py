@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import debian, folders, images, pins
+from pytest_kinda.setup import debian, images, pins
 from pytest_kinda.setup.process import run
 from pytest_kinda.setup.steps import Report
 

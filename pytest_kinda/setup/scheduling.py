@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_kinda.setup import folders, golang, images
+from pytest_kinda import folders
+from pytest_kinda.setup import golang, images
 from pytest_kinda.setup.compiling import KUBERNETES_FLAGS, compiled, kept
 from pytest_kinda.setup.steps import Found, Report
 

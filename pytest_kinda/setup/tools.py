@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import folders, golang, pins
+from pytest_kinda.setup import golang, pins
 from pytest_kinda.setup.steps import Found, Report
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pytest_kinda import folders
 from pytest_kinda.errors import SetupError
-from pytest_kinda.setup import folders, images
+from pytest_kinda.setup import images
 
 
 class Workshop:

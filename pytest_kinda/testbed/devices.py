@@ -23,6 +23,15 @@ class DeviceHandle(NodeHandle):
         """The image that it was declared with; ``@base`` and the like are prepared by setup."""
         return self.planned.device.image if self.planned.device else ""
 
+    def put_back(self) -> None:
+        """As it was declared, after a test; a kind with a state of its own says how.
+
+        Raises KindaError where that cannot be done.
+        """
+
+    def close(self) -> None:
+        """Let go of what it holds of the device."""
+
     @property
     def notes(self) -> tuple[str, ...]:
         """How its kind is carried out on this machine, in lines of text."""

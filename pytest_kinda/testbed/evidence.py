@@ -53,6 +53,11 @@ command -v ovs-vsctl >/dev/null && {
         done
     done
 }
+[ -x /var/lib/kinda-p4/program ] && {
+    printf '$ P4 ports and statistics, the end of the log\\n'
+    timeout 5 /var/lib/kinda-p4/program --ask /var/lib/kinda-p4 ports statistics 2>&1
+    tail -n 20 /var/lib/kinda-p4/log; echo
+}
 command -v nft >/dev/null && nft list ruleset 2>&1
 true
 """

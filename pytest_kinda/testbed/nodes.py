@@ -151,7 +151,12 @@ class KubernetesNodeHandle(NodeHandle):
 
 
 def addresses_of(planned: NodePlan) -> tuple[str, ...]:
-    """Every address of a node without prefix lengths, the one that stands for it first."""
+    """Every address of a node without prefix lengths, the one that stands for it first.
+
+    None of a sealed device, whose program may answer on them or not.
+    """
+    if planned.is_sealed:
+        return ()
     found = [planned.endpoint] if planned.endpoint else []
     found += [address.partition("/")[0] for address in planned.loopback]
     for interface in planned.interfaces:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from pytest_kinda.testbed.building import standing_of
 from pytest_kinda.testbed.capture import Capture
 from pytest_kinda.testbed.clusters import add_families, await_services, make_cluster
 from pytest_kinda.testbed.commands import CommandPlace
-from pytest_kinda.testbed.devices import handle_class
+from pytest_kinda.testbed.devices import DeviceHandle, handle_class
 from pytest_kinda.testbed.evidence import Piece, collect, questions_of
 from pytest_kinda.testbed.families import family
 from pytest_kinda.testbed.faults import Fault, Faults, Ledger
@@ -134,6 +135,7 @@ class Testbed(Sending):
                 return
             self._closed = True
         self._end_processes()
+        self._let_go()
         # The undo removes what is paused or captured as well: what fails here is told by it.
         for capture in self._captures:
             if capture.running:
@@ -146,6 +148,7 @@ class Testbed(Sending):
     def keep(self) -> None:
         """Leave it standing after this process; ``kinda clean`` removes it. Raises HostError."""
         self.put_back()
+        self._let_go()
         self.standing.keeper.keep(True)
         with self._lock:
             self._closed = True
@@ -156,6 +159,7 @@ class Testbed(Sending):
         Raises KindaError with what could not be put back.
         """
         self.put_back()
+        self._let_go()
         with self._lock:
             self._closed = True
 
@@ -182,6 +186,7 @@ class Testbed(Sending):
         # before healing takes them away
         problems += helpers_broken(self.standing, self._nodes, self._lifecycle.away)
         problems += self._ledger.heal_all()
+        problems += self._put_devices_back()
         if self._cluster is not None:
             problems += _quietly(self._cluster.end_namespace)
             self._begin_namespace(self._cluster)
@@ -419,6 +424,18 @@ class Testbed(Sending):
         for process in reversed(processes):
             if process.running:
                 _quietly(partial(process.stop, grace=0.5))
+
+    def _let_go(self) -> None:
+        for device in self.devices:
+            _quietly(device.close)
+
+    def _put_devices_back(self) -> list[str]:
+        kinds = [one for one in self.devices if type(one).put_back is not DeviceHandle.put_back]
+        if not kinds:
+            return []
+        with ThreadPoolExecutor(min(8, len(kinds)), "put back") as pool:
+            found = pool.map(_quietly, [one.put_back for one in kinds])
+            return [text for each in found for text in each]
 
     def _next_number(self) -> int:
         with self._lock:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pytest_kinda.errors import Problem
 from pytest_kinda.topology import checks
 from pytest_kinda.topology.frozen import EMPTY
-from pytest_kinda.topology.node import LABEL, Node
+from pytest_kinda.topology.node import LABEL, Card, Node
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class KubernetesNode(Node):
     and ``memory`` (``"2GiB"``; held in bytes) limit its container (what its kubelet reports as its
     capacity stays that of the machine), ``mounts`` are
     ``SOURCE:TARGET[:ro]`` and ``ports`` ``HOST:CONTAINER[/tcp|udp|sctp]`` strings,
-    ``kubeadm_patches`` YAML texts that kind merges into the kubeadm configuration. One without a
-    name is for places that give it one, as ``Topology.from_kathara`` does.
+    ``kubeadm_patches`` YAML texts that kind merges into the kubeadm configuration. ``nic`` is a
+    network card with a program that everything of its links passes, such as ``P4Nic``. One without
+    a name is for places that give it one, as ``Topology.from_kathara`` does.
 
     >>> Worker("w1", labels={"zone": "edge"}, taints=["slow=true:NoSchedule"])
     Worker(name='w1', labels={'zone': 'edge'}, taints=('slow=true:NoSchedule',))
@@ -44,6 +45,7 @@ class KubernetesNode(Node):
     mounts: Sequence[str] = ()
     ports: Sequence[str] = ()
     kubeadm_patches: Sequence[str] = ()
+    nic: Card | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +62,11 @@ class KubernetesNode(Node):
         yield from checks.resources(self.where, self.cpus, self.memory)
         yield from checks.mounts(self.where, self.mounts)
         yield from checks.ports(self.where, self.ports)
+        card: object = self.nic
+        if isinstance(card, Card):
+            yield from card.problems(self.where)
+        elif card is not None:
+            yield Problem(self.where, "nic", repr(card), "a card such as P4Nic(program=...)")
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pytest_kinda.errors import Problem
 from pytest_kinda.topology.frozen import freeze
@@ -86,6 +86,19 @@ class DynamicRouting(Protocol):
         ...
 
 
+@runtime_checkable
+class Card(Protocol):
+    """A network card with a program of its own: what a node's ``nic`` may be."""
+
+    def device(self, name: str, *, network: str, node: str) -> Node:
+        """The device that the card is, joined to a link ``network`` and to a ``node``."""
+        ...
+
+    def problems(self, where: str) -> Iterator[Problem]:
+        """All that is wrong with it by itself."""
+        ...
+
+
 @dataclass(frozen=True)
 class Node:
     """A node of a topology; the base of every kind.
@@ -132,8 +145,10 @@ class Node:
 def forwarding(node: Node) -> ForwardingRole:
     """What the node does with other nodes' packets; ``end`` where it does not say."""
     # not isinstance with the protocol: that is a hundred times as slow, for each of 1,000 nodes
-    role: ForwardingRole = getattr(node, "forwarding", "end")
-    return role
+    role: Any = getattr(node, "forwarding", "end")
+    # a kind may say by the same word how: that knows its role
+    found: ForwardingRole = getattr(role, "role", role)
+    return found
 
 
 def has_static_routes(node: Node) -> bool:
@@ -144,6 +159,12 @@ def has_static_routes(node: Node) -> bool:
 def routing_protocol(node: Node) -> str:
     """The routing protocol that the plan configures on the node; empty where there is none."""
     return str(getattr(node, "routing_protocol", ""))
+
+
+def card_of(node: Node) -> Card | None:
+    """The card that all of a node's links pass; None without one."""
+    found: Card | None = getattr(node, "nic", None)
+    return found
 
 
 def routes_are_the_authors(node: Node) -> bool:

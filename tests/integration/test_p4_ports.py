@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,119 @@ def test_an_interface_that_is_missing_is_an_error_at_once(running: Running, tmp_
     words = [running.process.args[0], "--socket", str(tmp_path / "s"), "7=nope"]  # type: ignore[index]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
     assert (done.returncode, done.stderr) == (1, "port 7: there is no interface nope\n")
+
+
+class Background:
+    """The router as a device runs it: in the background, from a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.program = read_program(ROUTER)
+        made = compile_program(translate(self.program), folder, flags=p4.QUICK)
+        self.binary = made.rename(folder / "program")
+        self.place = FakeContainer("p4-background")
+        self.add_link()
+
+    def add_link(self) -> None:
+        self.place.run("ip", "link", "add", "p1", "type", "veth", "peer", "e1")
+        for name in ("p1", "e1"):
+            self.place.run("ip", "link", "set", name, "up")
+
+    def call(self, mode: str, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(self.binary), mode, str(self.folder), *words]
+        options = {"capture_output": True, "text": True, "timeout": 30, "check": False}
+        done: subprocess.CompletedProcess[str] = self.place.call(
+            partial(subprocess.run, argv, **options)
+        )
+        return done
+
+    def pid(self) -> int:
+        """Of the process that runs there: it holds the log."""
+        for one in Path("/proc").iterdir():
+            try:
+                if one.name.isdigit() and (one / "fd/1").readlink() == self.folder / "log":
+                    return int(one.name)
+            except OSError:
+                continue
+        return 0
+
+    def close(self) -> None:
+        if pid := self.pid():
+            os.kill(pid, signal.SIGKILL)
+        self.place.end()
+
+
+@pytest.fixture
+def background(tmp_path: Path) -> Iterator[Background]:
+    found = Background(tmp_path)
+    yield found
+    found.close()
+
+
+ENTRY = "add 1 0 0a000100 ffffff00 3 2 1 2"
+"""10.0.1.0/24 in ipv4_lpm, as the protocol has it."""
+
+
+def test_a_switch_in_the_background_is_ready_when_its_caller_goes_on(
+    background: Background,
+) -> None:
+    (background.folder / "declared").write_text(f"# entries[0]\n{ENTRY}\n")
+    digest = background.program.digest
+    assert background.call("--switch", "1=p1", "2=p2").returncode == 0
+    assert background.call("--ready", digest, "1=p1").returncode == 0
+    assert background.call("--ready", digest, "1=p1", "2=p2").stderr == "ports not up: 2=p2\n"
+    assert background.call("--ready", digest[::-1], "1=p1").returncode == 1
+    again = background.call("--switch", "1=p1")
+    assert (again.returncode, again.stderr) == (1, "a switch runs there already\n")
+
+
+def test_a_reset_brings_back_what_was_declared(background: Background) -> None:
+    (background.folder / "declared").write_text(f"# entries[0]\n{ENTRY}\n")
+    background.call("--switch", "1=p1")
+    assert background.call("--ask", "clear 1", "dump 1").stdout.splitlines()[-1] == "ok 0"
+    lines = background.call("--ask", "reset", "dump 1").stdout.splitlines()
+    assert lines[1] == "- 0 0 0a000100 ffffff00 0 0 3 2 1 2"
+
+
+def test_a_declared_entry_that_is_refused_ends_the_start_with_its_name(
+    background: Background,
+) -> None:
+    (background.folder / "declared").write_text(f"# entries[0]\n{ENTRY}\n# entries[1]\n{ENTRY}\n")
+    done = background.call("--switch", "1=p1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("entries[1]: error ")
+
+
+def test_a_port_whose_interface_is_a_new_one_is_attached_again(background: Background) -> None:
+    background.call("--switch", "1=p1")
+    background.place.run("ip", "link", "del", "p1")
+    assert "- 1 p1 gone" in background.call("--ask", "ports").stdout
+    assert (
+        background.call("--ask", "attach 1 p1").stderr == "error port 1: there is no interface p1\n"
+    )
+    background.add_link()
+    assert "- 1 p1 gone" in background.call("--ask", "ports").stdout
+    assert background.call("--ask", "attach 1 p1").stdout == "ok\n"
+    assert "- 1 p1 up" in background.call("--ask", "ports").stdout
+    with background.place.call(_opened, "e1") as end:
+        end.send(ipv4("10.0.1.5", "10.0.2.5"))
+
+        def seen() -> str:
+            words = background.call("--ask", "statistics").stdout.split()
+            return "" if int(words[1]) else "no packet"
+
+        wait_until(seen, "a packet at the new interface", limit=10)
+
+
+def test_a_switch_that_is_gone_is_told_with_the_end_of_its_log(background: Background) -> None:
+    background.call("--switch", "1=p1")
+    (background.folder / "log").write_text("poll: it went wrong\n")
+    os.kill(background.pid(), signal.SIGKILL)
+
+    def gone() -> str:
+        return "" if background.call("--ask", "ports").returncode else "it answers"
+
+    wait_until(gone, "the end of the switch", limit=10)
+    said = background.call("--ready", background.program.digest, "1=p1").stderr
+    assert "no P4 switch answers in" in said
+    assert "its log ends with: poll: it went wrong" in said

@@ -111,3 +111,21 @@ def test_importing_imports_nothing_heavy(statement: str) -> None:
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert answer.stdout.strip() == ""
+
+
+def test_the_engine_of_p4_switches_is_stated(suite: Suite) -> None:
+    suite.write(
+        test_x="from pytest_kinda import P4Switch\n"
+        "s1 = P4Switch('s1', program='{}')\n"
+        "s2 = P4Switch('s2', program='{}', engine='bmv2')\n"
+        "T = Topology(name='t', nodes=[s1, s2], links=[Link('s1', 's2')])\n"
+        "@pytest.mark.topology(T)\ndef test_1(kinda): pass\n"
+        "@pytest.mark.topology(A)\ndef test_2(kinda): pass\n"
+    )
+    suite.pytester.makeini("[pytest]\nkinda_p4_engine = native\n")
+    result = suite.run("--junitxml=out.xml")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["kinda: t: P4 engine native (s1); bmv2 (s2)"])
+    result.stdout.no_fnmatch_line("kinda: a: P4*")
+    text = (suite.pytester.path / "out.xml").read_text()
+    assert text.count('name="kinda_p4_engine" value="native, bmv2"') == 1

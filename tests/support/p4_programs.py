@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pytest_kinda import folders
 from pytest_kinda.p4 import FileSwitch, compile_program, read_program, translate
-from pytest_kinda.setup import folders
 
 QUICK = ("-std=gnu11", "-O0", "-Wall", "-Wno-unused-function")
 SANITIZED = (

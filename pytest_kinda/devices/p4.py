@@ -1,0 +1,313 @@
+"""A P4 switch: what ``P4Switch`` is declared with, and how its container becomes a switch.
+
+The native engine's program is made outside of the device by the build and put into it; what its
+tables hold from the start is checked here and lies beside it as a file of commands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pytest_kinda.devices.device import Device
+from pytest_kinda.devices.p4_entries import Lpm, P4Entry, Ports, declared, is_towards, record
+from pytest_kinda.errors import KindaError, Problem, ProgramError
+from pytest_kinda.p4 import translate
+from pytest_kinda.p4.program import Program
+from pytest_kinda.p4.reading import parse_program
+from pytest_kinda.p4.sources import compile_source
+from pytest_kinda.plan.context import DeviceContext
+from pytest_kinda.plan.values import (
+    AttachSpec,
+    CommandSpec,
+    DeviceSpec,
+    FileSpec,
+    PlanOptions,
+    ProgramSpec,
+    ReadySpec,
+)
+from pytest_kinda.topology.declared import declaring_directory
+from pytest_kinda.topology.frozen import EMPTY, FrozenMap
+
+FOLDER = "/var/lib/kinda-p4"
+PROGRAM = f"{FOLDER}/program"
+SOURCE = f"{FOLDER}/program.json"
+DECLARED = f"{FOLDER}/declared"
+PORT_MOST = 510
+"""The highest number of a port: 9 bits, of which v1model's 511 is where packets are dropped."""
+
+READY_LIMIT = 5.0
+"""Seconds: whoever listens is ready, but a carrier may come a moment late."""
+
+Engine = Literal["bmv2", "native"]
+
+
+@dataclass(frozen=True, repr=False)
+class P4Switch(Device):
+    """A switch that a P4 program (v1model) makes one; every packet of its links is the program's.
+
+    - ``program``: the JSON file that p4c writes for BMv2, or the P4 source where p4c is on PATH;
+      read now, relative to the declaring file. The text of such a JSON file does as well.
+    - ``engine``: ``"native"`` (translated to C, compiled, one small process) or ``"bmv2"``; left
+      out, what the run chooses (``--kinda-p4-engine``). One is never put in the other's place.
+    - ``entries``: ``P4Entry`` values that its tables hold from the start, and again after each
+      test; ``commands``: the same as a file of BMv2's runtime commands (or its text).
+    - ``forwarding``: ``"router"``: each link is a network of its own, and the plan sends through
+      the switch; ``"switch"``: its links are one network; ``Lpm(...)``: a router whose forwarding
+      table the plan fills.
+    - ``ports``: numbers by neighbour, link or interface; without, from 1 in the order of its links.
+
+    The plan's addresses of its ports are the program's to answer for: its kernel has none.
+
+    >>> P4Switch("s1", program="{}", engine="native")
+    P4Switch('s1', program='program', engine='native')
+    """
+
+    kind: ClassVar[str] = "p4-switch"
+
+    _: KW_ONLY
+    program: str | Path = ""
+    engine: Engine | None = None
+    entries: Sequence[P4Entry | Mapping[str, Any]] = ()
+    commands: str | Path = ""
+    # beside its role it may say how; and its ports are no ports of a machine
+    forwarding: Lpm | Literal["router", "switch"] = "router"  # type: ignore[misc,assignment]
+    ports: Mapping[str, int] = EMPTY  # type: ignore[assignment]
+    _names: tuple[str, str] = field(default=("", ""), init=False, compare=False, repr=False)
+    _wrong: str = field(default="", init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        program, source = _read(self.program)
+        wrong = ""
+        if isinstance(program, str) and source.endswith(".p4"):
+            try:
+                program = compile_source(declaring_directory() / self.program)
+            except ProgramError as error:
+                program, wrong = Path(self.program), str(error).replace("\n  remedy: ", "; ")
+        commands, listing = _read(self.commands)
+        for name, value in (
+            ("program", program),
+            ("commands", commands),
+            ("_names", (source or "program", listing or "commands")),
+            ("_wrong", wrong),
+            ("entries", tuple(record(P4Entry, one) for one in self.entries)),
+            ("forwarding", record(Lpm, self.forwarding)),
+            ("ports", FrozenMap({key: _number(one) for key, one in self.ports.items()})),
+        ):
+            object.__setattr__(self, name, value)
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        shown = [repr(self.name), f"program={self._names[0]!r}"]
+        shown += [f"engine={self.engine!r}"] if self.engine else []
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """None: a switch has ports of another kind."""
+        return ()
+
+    def problems(self) -> Iterator[Problem]:
+        """All that is wrong with this switch by itself."""
+        yield from super().problems()
+        if isinstance(self.program, Path):
+            expected = "a file that can be read" if not self._wrong else "a program"
+            yield Problem(self.where, "program", self._wrong or f"{self.program}", expected)
+        elif not self.program.lstrip().startswith("{"):
+            expected = "the JSON file that p4c's bmv2 backend writes, or a P4 source (.p4)"
+            found = self._names[0] if self.program else "none"
+            yield Problem(self.where, "program", found, expected)
+        if isinstance(self.commands, Path):
+            yield Problem(self.where, "commands", str(self.commands), "a file that can be read")
+        if self.engine not in (None, "bmv2", "native"):
+            yield Problem(self.where, "engine", repr(self.engine), "'bmv2', 'native' or None")
+        if not isinstance(self.forwarding, Lpm) and self.forwarding not in ("router", "switch"):
+            expected = "'router', 'switch', or Lpm(table, action=, port=, mac=)"
+            yield Problem(self.where, "forwarding", repr(self.forwarding), expected)
+        for at, one in enumerate(self.entries):
+            if not isinstance(one, P4Entry):
+                expected = "P4Entry(table, match, action, params=, priority=)"
+                yield Problem(self.where, f"entries[{at}]", repr(one), expected)
+        for key, number in self.ports.items():
+            whole = isinstance(number, int) and not isinstance(number, bool)
+            if not whole or not 0 <= number <= PORT_MOST:
+                expected = f"a number from 0 to {PORT_MOST}"
+                yield Problem(self.where, f"ports[{key}]", repr(number), expected)
+
+    def problems_at(self, context: DeviceContext) -> Iterator[Problem]:
+        """What is wrong with it at its place in the plan, with the engine of this run."""
+        engine, _ = self._engine(context.options)
+        if engine != "native":
+            yield Problem(
+                self.where,
+                "engine",
+                f"{engine!r}, of which there is no image here",
+                f"P4Switch({self.name!r}, engine='native', ...), --kinda-p4-engine=native or "
+                "kinda_p4_engine=native, which needs none",
+            )
+            return
+        yield from _port_problems(context, self.ports)
+        try:
+            program = _translated(str(self.program), self._names[0])
+        except KindaError as error:
+            yield Problem(self.where, "program", error.message, error.remedy or "another program")
+            return
+        _, problems = self._declared(program, context)
+        yield from problems
+
+    def specification(self, context: DeviceContext) -> DeviceSpec:
+        """The container: the program on all its links, started in the background."""
+        spec = super().specification(context)
+        engine, why = self._engine(context.options)
+        text = str(self.program)
+        program = _translated(text, self._names[0])
+        numbers = Ports(context, self.ports).numbers
+        pairs = tuple(f"{numbers[one.name]}={one.name}" for one in context.interfaces)
+        start = CommandSpec((PROGRAM, "--switch", FOLDER, *pairs))
+        ready = (PROGRAM, "--ready", FOLDER, program.digest, *pairs)
+        lines, _ = self._declared(program, context)
+        return dataclasses.replace(
+            spec,
+            files=(FileSpec(SOURCE, text=text), FileSpec(DECLARED, text=lines), *spec.files),
+            programs=(ProgramSpec(PROGRAM, SOURCE, self._names[0]),),
+            startup=(start, *spec.startup),
+            attach=tuple(
+                AttachSpec(name, (CommandSpec((PROGRAM, "--ask", FOLDER, f"attach {one} {name}")),))
+                for name, one in numbers.items()
+            ),
+            ready=(ReadySpec(ready, READY_LIMIT, "P4 program and ports"), *spec.ready),
+            sysctls={**spec.sysctls, "net.ipv4.ip_forward": "0"},
+            capabilities=tuple(dict.fromkeys(("NET_ADMIN", "NET_RAW", *spec.capabilities))),
+            user_space=True,
+            sealed=True,
+            port_numbers=tuple(numbers.values()),
+            handle="pytest_kinda.devices.p4_handle:P4SwitchHandle",
+            notes=(
+                f"P4 engine {engine} ({why}), program {self._names[0]} {program.digest[:12]}",
+                *spec.notes,
+            ),
+        )
+
+    def p4_engine(self, options: PlanOptions) -> str:
+        """The engine that runs it, with these options."""
+        return self._engine(options)[0]
+
+    def _engine(self, options: PlanOptions) -> tuple[str, str]:
+        if self.engine is not None:
+            return self.engine, "as declared"
+        return options.p4_engine, "the run's"
+
+    def _declared(self, program: Program, context: DeviceContext) -> tuple[str, list[Problem]]:
+        return declared(
+            self.where,
+            program,
+            Ports(context, self.ports),
+            [one for one in self.entries if isinstance(one, P4Entry)],
+            self.forwarding if isinstance(self.forwarding, Lpm) else None,
+            str(self.commands),
+            self._names[1],
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class P4Nic:
+    """A node's network card that runs a P4 program: port 0 is the network, port 1 the node.
+
+    ``Worker("w1", nic=P4Nic(program="nic.json"))`` puts a device ``w1-nic`` between the node and
+    its link (one for each link where there are several): everything of the node's links passes the
+    program, pods' traffic inside GRE. The arguments are those of ``P4Switch``.
+
+    >>> P4Nic(program="{}", engine="native")
+    P4Nic(program='program', engine='native')
+    """
+
+    _: KW_ONLY
+    program: str | Path = ""
+    engine: Engine | None = None
+    entries: Sequence[P4Entry | Mapping[str, Any]] = ()
+    commands: str | Path = ""
+    image: str = "@base"
+    _switch: P4Switch | None = field(default=None, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        given = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+        switch = P4Switch("nic", forwarding="switch", **given)
+        for name in ("program", "entries", "commands"):
+            object.__setattr__(self, name, getattr(switch, name))
+        object.__setattr__(self, "_switch", switch)
+
+    def __repr__(self) -> str:
+        return repr(self.switch).replace("P4Switch('nic', ", "P4Nic(", 1)
+
+    @property
+    def switch(self) -> P4Switch:
+        """What it is, without a place."""
+        assert self._switch is not None
+        return self._switch
+
+    def p4_engine(self, options: PlanOptions) -> str:
+        """The engine that runs it, with these options."""
+        return self.switch.p4_engine(options)
+
+    def device(self, name: str, *, network: str, node: str) -> P4Switch:
+        """The device that the card is, between a link and a node."""
+        found = dataclasses.replace(self.switch, name=name, ports={network: 0, node: 1})
+        for hidden in ("_names", "_wrong"):
+            object.__setattr__(found, hidden, getattr(self.switch, hidden))
+        return found
+
+    def problems(self, where: str) -> Iterator[Problem]:
+        """All that is wrong with it by itself."""
+        for one in self.switch.problems():
+            yield Problem(where, f"nic.{one.field}", one.found, one.expected)
+
+
+@lru_cache(maxsize=64)
+def _translated(text: str, name: str) -> Program:
+    """The program, of which it is known that it can be translated. Raises ProgramError."""
+    program = parse_program(text.encode(), name)
+    translate(program)
+    return program
+
+
+def _number(value: Any) -> Any:
+    """Files hold numbers in maps as text; what is none is reported."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _port_problems(context: DeviceContext, given: Mapping[str, int]) -> Iterator[Problem]:
+    where = f"node {context.name}"
+    taken: dict[int, str] = {}
+    for key, number in given.items():
+        found = [one for one in context.interfaces if is_towards(key, one)]
+        if len(found) != 1:
+            several = ", ".join(one.name for one in found)
+            peers = (one for each in context.interfaces for one in each.peers)
+            yield Problem(
+                where,
+                f"ports[{key}]",
+                f"several links ({several})" if found else "no link of that name",
+                f"a neighbour ({', '.join(dict.fromkeys(peers))}), or one link or interface",
+            )
+        elif taken.setdefault(number, key) != key:
+            yield Problem(where, f"ports[{key}]", f"{number}, as {taken[number]}", "another number")
+
+
+def _read(given: str | Path) -> tuple[str | Path, str]:
+    """The text of a file and what it is called; a file that cannot be read as its path.
+
+    What is no name of a file is the text itself.
+    """
+    if isinstance(given, str) and (not given or "\n" in given or given.lstrip()[:1] == "{"):
+        return given, ""
+    path = Path(given)
+    try:
+        return (path if path.is_absolute() else declaring_directory() / path).read_text(
+            "utf-8"
+        ), path.name
+    except (OSError, UnicodeDecodeError):
+        return path, path.name  # problems() reports it with the other things that are wrong
