@@ -91,15 +91,23 @@ class Account:
         self.loaded += [Loaded(**one) for one in data["loaded"]]
 
 
+FIRST = "before the first step"
+"""Imports, what the machine offers, the plan, whether there is room, the keeper's start."""
+
+
 class Timed:
-    """A progress that also writes the steps' seconds down."""
+    """A progress that also writes the steps' seconds down, and those until the first of them."""
 
     def __init__(self, inner: Any, timing: Timing) -> None:
         self._inner = inner
         self._timing = timing
+        self._begun: float | None = time.monotonic()
 
     def start(self, step: str) -> None:
         """A step begins."""
+        if self._begun is not None:
+            self._timing.steps.append((FIRST, time.monotonic() - self._begun))
+            self._begun = None
         self._inner.start(step)
 
     def done(self, step: str, seconds: float) -> None:
@@ -256,7 +264,7 @@ class Testbeds:
         begun = time.monotonic()
         with reporting.progress(self.config, f"kinda {want.topology.name}") as shown:
             progress = Timed(shown, timing)
-            progress.start("verify")
+            shown.start("verify")
             try:
                 found = testbed.verify(measure=True)
                 table, well = str(found), bool(found)

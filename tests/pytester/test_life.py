@@ -55,6 +55,7 @@ def test_where_the_time_went(suite: Suite) -> None:
             "*kinda: where the time went*",
             "a: build *s, tests *s, undo *s",
             "*0.25 s  paper",
+            "*0.0* s  before the first step",
         ]
     )
 
