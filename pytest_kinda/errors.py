@@ -191,3 +191,7 @@ class NotCoveredError(ProgramError):
 
 class P4ControlError(KindaError):
     """A P4 switch refused a command, or a name or value does not fit its program."""
+
+
+class ExperimentError(KindaError):
+    """An experiment that cannot be run as it is written, or rows that are none of it."""

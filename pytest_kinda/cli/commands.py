@@ -11,6 +11,7 @@ from pytest_kinda.cli import (
     capturing,
     declaring,
     entering,
+    experimenting,
     life,
     linking,
     looking,
@@ -86,6 +87,7 @@ def kinda(ctx: click.Context, testbed: str | None) -> None:
 for _command in (
     *declaring.COMMANDS,
     *telling.COMMANDS,
+    *experimenting.COMMANDS,
     *life.COMMANDS,
     *entering.COMMANDS,
     *capturing.COMMANDS,

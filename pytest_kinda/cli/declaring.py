@@ -207,11 +207,14 @@ def graph(
 
 
 @click.command()
+@click.argument("what", type=click.Choice(["topology", "rows"]), default="topology")
 @json_option
-def schema(as_json: bool) -> None:
-    """Print the JSON Schema of topology files, for editors: JSON in any case."""
-    from pytest_kinda.readers import schema as make_schema
-
+def schema(what: str, as_json: bool) -> None:
+    """Print the JSON Schema of topology files, or of an experiment's rows: JSON in any case."""
+    if what == "rows":
+        from pytest_kinda.experiment.schema import schema as make_schema
+    else:
+        from pytest_kinda.readers import schema as make_schema
     print_json(make_schema())
 
 

@@ -16,6 +16,7 @@ import pytest
 from pytest_kinda.plugin import (
     distribution,
     evidence,
+    experiments,
     hookspecs,
     interaction,
     load,
@@ -23,8 +24,9 @@ from pytest_kinda.plugin import (
     options,
     reporting,
     schedulers,
+    trials,
 )
-from pytest_kinda.plugin.fixtures import kinda, kinda_namespace
+from pytest_kinda.plugin.fixtures import kinda, kinda_namespace, trial
 from pytest_kinda.plugin.options import pytest_addoption
 from pytest_kinda.plugin.schedulers import kinda_scheduler
 from pytest_kinda.plugin.testbeds import BROKEN, TESTBEDS, Testbeds
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
     from pytest_kinda.topology import Topology
 
-__all__ = ["kinda", "kinda_namespace", "kinda_scheduler", "pytest_addoption"]
+__all__ = ["kinda", "kinda_namespace", "kinda_scheduler", "pytest_addoption", "trial"]
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -43,7 +45,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, read the options, join xdist if it is there."""
+    """Register the marks, read the options, join xdist if it is there."""
     config.addinivalue_line(
         "markers",
         "topology(topology, ..., fresh=False): build this pytest_kinda.Topology for the test's "
@@ -51,7 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "testbed of its own.",
     )
     config.addinivalue_line("markers", schedulers.HELP)
-    config.stash[TESTBEDS] = Testbeds(config, options.read(config))
+    config.addinivalue_line("markers", trials.MARKER)
+    chosen = options.read(config)
+    config.stash[TESTBEDS] = Testbeds(config, chosen)
+    config.stash[experiments.EXPERIMENTS] = experiments.Experiments(config, chosen)
+    config.pluginmanager.register(config.stash[experiments.EXPERIMENTS], "kinda-experiments")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(distribution.Distribution(config), "kinda-distribution")
 
@@ -73,8 +79,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Bring tests of equal topologies together; after pytest's own reordering."""
-    items[:] = marks.grouped(items)
+    """Bring trials in order and tests of equal topologies together; after pytest's reordering."""
+    items[:] = marks.grouped(trials.ordered(items))
 
 
 def pytest_report_collectionfinish(
@@ -130,11 +136,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Collect evidence while the testbed is as the test left it; remember who saw a failure."""
     report = yield
     want = marks.want_of(item)
+    testbeds = item.config.stash[TESTBEDS]
+    load.told(item, report, testbeds)
     if want is not None:
-        testbeds = item.config.stash[TESTBEDS]
         if report.failed:
             testbeds.saw_failure(want)
-        load.told(item, report, testbeds)
         evidence.after(item, report, testbeds, want)
     return report
 
@@ -142,7 +148,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Watch the machine: what a test measures is worth what the machine had time for."""
-    if marks.want_of(item) is None:
+    if marks.want_of(item) is None and trials.parameter_of(item) is None:
         return (yield)
     with load.watched(item):
         return (yield)

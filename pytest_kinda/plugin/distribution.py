@@ -1,4 +1,4 @@
-"""pytest-xdist: tests of one topology stay on one worker (``--dist loadgroup``).
+"""pytest-xdist: tests of one topology, or experiment, stay on one worker (``--dist loadgroup``).
 
 The worker that has collected the tests writes which test belongs to which topology into a file of
 the run; the controller's scheduler reads it. Node ids are not changed: what xdist itself does for
@@ -16,20 +16,24 @@ from typing import Any
 
 import pytest
 
-from pytest_kinda.plugin import marks
+from pytest_kinda.plugin import marks, trials
 from pytest_kinda.plugin.testbeds import TESTBEDS
 
 REMEDY = "run with `--dist loadgroup` (tests of one topology stay on one worker) or without -n"
+_EXPERIMENT = "experiment "
 
 
 def groups_of(items: list[pytest.Item]) -> dict[str, str]:
-    """The group of each test that has one: its topology's, else that of ``xdist_group``."""
+    """The group of each test: its topology's, else its experiment's or that of ``xdist_group``."""
     groups = {}
     for item in items:
         want = marks.want_of(item)
         if want is not None:
             digest = hashlib.sha256(repr((want.topology, want.options)).encode()).hexdigest()[:12]
             groups[item.nodeid] = f"kinda-{want.topology.name}-{digest}"
+            continue
+        if trials.parameter_of(item) is not None:
+            groups[item.nodeid] = _EXPERIMENT + trials.name_of(item)
             continue
         mark = item.get_closest_marker("xdist_group")
         if mark is not None:
@@ -71,15 +75,23 @@ class Distribution:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """Refuse to spread the tests of one topology over several workers."""
+        """Refuse to spread one topology or experiment over several workers."""
         mode = self.config.getvalue("dist")
-        workers = len(self.config.getoption("tx") or ())
-        topologies = sorted({one for one in self._groups().values() if one.startswith("kinda-")})
-        if topologies and mode != "loadgroup" and workers > 1:
-            names = ", ".join(one.split("-", 1)[1].rpartition("-")[0] for one in topologies)
+        if mode == "loadgroup" or len(self.config.getoption("tx") or ()) <= 1:
+            return
+        groups = sorted(set(self._groups().values()))
+        topologies = [
+            one.split("-", 1)[1].rpartition("-")[0] for one in groups if one.startswith("kinda-")
+        ]
+        running = [one.removeprefix(_EXPERIMENT) for one in groups if one.startswith(_EXPERIMENT)]
+        problems = []
+        if topologies:
+            problems.append(f"build one topology on several workers ({', '.join(topologies)})")
+        if running:
+            problems.append(f"run trials of one experiment side by side ({', '.join(running)})")
+        if problems:
             pytest.exit(
-                f"--dist {mode} would build one topology on several workers ({names})\n"
-                f"  remedy: {REMEDY}",
+                f"--dist {mode} would {' and '.join(problems)}\n  remedy: {REMEDY}",
                 returncode=pytest.ExitCode.USAGE_ERROR,
             )
 

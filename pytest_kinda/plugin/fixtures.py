@@ -1,4 +1,4 @@
-"""The fixtures: the testbed, and a Kubernetes namespace of the test's own."""
+"""The fixtures: the testbed, a Kubernetes namespace of the test's own, a trial."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kinda.plugin import marks
+from pytest_kinda.plugin.experiments import EXPERIMENTS
 from pytest_kinda.plugin.testbeds import TESTBEDS
+from pytest_kinda.plugin.trials import MARK
 
 if TYPE_CHECKING:
+    from pytest_kinda.experiment import Trial
     from pytest_kinda.testbed import Testbed
 
 
@@ -36,3 +39,15 @@ def kinda_namespace(kinda: Testbed) -> str:
     It is removed after the test, in the background: the next test does not wait for it.
     """
     return kinda.cluster.namespace
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Trial:
+    """The trial that this test is: arm, repetition, seed; ``record(metric, value, unit)``."""
+    if getattr(request, "param", None) is None:
+        pytest.fail(
+            f"this test uses `trial` but is no experiment\n"
+            f"  remedy: mark it with @pytest.mark.{MARK}(arms=[...])",
+            pytrace=False,
+        )
+    return request.config.stash[EXPERIMENTS].trial(request)

@@ -27,9 +27,14 @@ def watched(item: pytest.Item) -> Iterator[None]:
         item.stash[_LOAD] = watch.load
 
 
+def seen(item: pytest.Item) -> Any:
+    """What the machine did while a test's function ran; None where it has not been watched."""
+    return item.stash.get(_LOAD, None)
+
+
 def told(item: pytest.Item, report: pytest.TestReport, testbeds: Testbeds) -> None:
     """Put what was seen into the report of the test's call, JUnit's file and the summary."""
-    load = item.stash.get(_LOAD, None)
+    load = seen(item)
     if report.when != "call" or load is None or load:
         return
     text = str(load)

@@ -42,6 +42,7 @@ FREE = {"internet_via": "the name of a router", "internet_dns": "IPv4 addresses 
 """What free text is, where it is not an IPv4 network."""
 WHEN = ("failure", "always", "never")
 KEEP = ("failure", "always")
+GATES = ("worse", "inconclusive")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Options:
     attach: str = ""
     kubeconfig: str = ""
     clean: bool = False
+    results: Path = Path(".kinda/experiments")
+    baseline: Path | None = None
+    gate: str = ""
+    repetitions: int = 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -193,6 +198,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="wait for Enter when a test has failed, while its testbed is as it was; needs -s",
     )
+    group.addoption(
+        "--kinda-results",
+        metavar="DIR",
+        help="where the rows of experiments go, a folder for each run (experiments in artifacts)",
+    )
+    group.addoption(
+        "--kinda-baseline",
+        metavar="PATH",
+        help="compare experiments with the rows of an earlier run: its file, folder or all runs'",
+    )
+    group.addoption(
+        "--kinda-gate",
+        choices=GATES,
+        help="fail the run if an experiment's primary metric is worse, or not shown not to be",
+    )
+    group.addoption(
+        "--kinda-repetitions",
+        metavar="N",
+        type=int,
+        help="repetitions of every experiment, in the place of what their marks say",
+    )
+    parser.addini("kinda_results", "as --kinda-results: a directory", default="")
+    parser.addini("kinda_gate", f"as --kinda-gate: {GATES}", default="")
     parser.addini("kinda_artifacts", "as --kinda-artifacts: a directory", default="")
     parser.addini("kinda_artifacts_when", f"as --kinda-artifacts-when: {WHEN}", default="")
     parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
@@ -247,14 +275,18 @@ def read(config: pytest.Config) -> Options:
     for option in ("shell_on_error", "pause_on_error"):
         if config.getoption(f"kinda_{option}"):
             _needs_terminal(config, _as_given(config, f"--kinda-{option.replace('_', '-')}"))
-    when = config.getoption("kinda_artifacts_when") or config.getini("kinda_artifacts_when")
-    if when and when not in WHEN:
-        raise pytest.UsageError(
-            f"kinda_artifacts_when: found {when!r}; expected one of {', '.join(WHEN)}"
-        )
+    artifacts = _directory(config, "kinda_artifacts") or Path(config.rootpath, ".kinda")
+    baseline = _given_path(config, "kinda_baseline")
+    repetitions = config.getoption("kinda_repetitions") or 0
+    if repetitions < 0:
+        raise pytest.UsageError(f"--kinda-repetitions: found {repetitions}; expected 1 or more")
     return Options(
-        artifacts=_artifacts(config),
-        artifacts_when=when or "failure",
+        artifacts=artifacts,
+        artifacts_when=_choice(config, "kinda_artifacts_when", WHEN) or "failure",
+        results=_directory(config, "kinda_results") or artifacts / "experiments",
+        baseline=Path(baseline) if baseline else None,
+        gate=_choice(config, "kinda_gate", GATES),
+        repetitions=repetitions,
         pcap=tuple(config.getoption("kinda_pcap") or ()),
         pcap_keep=config.getoption("kinda_pcap_keep") or "failure",
         shell_on_error=config.getoption("kinda_shell_on_error"),
@@ -281,11 +313,20 @@ def _given_path(config: pytest.Config, option: str) -> str:
     return str(Path(config.invocation_params.dir, given)) if given else ""
 
 
-def _artifacts(config: pytest.Config) -> Path:
+def _directory(config: pytest.Config, name: str) -> Path | None:
     """On the command line relative to where pytest was called, in the ini file to the rootdir."""
-    if given := config.getoption("kinda_artifacts"):
-        return Path(config.invocation_params.dir, given)
-    return Path(config.rootpath, config.getini("kinda_artifacts") or ".kinda")
+    if given := _given_path(config, name):
+        return Path(given)
+    given = config.getini(name)
+    return Path(config.rootpath, given) if given else None
+
+
+def _choice(config: pytest.Config, name: str, accepted: tuple[str, ...]) -> str:
+    """One of some words, from the command line or the ini file; empty where neither has it."""
+    found = str(config.getoption(name) or config.getini(name))
+    if found and found not in accepted:
+        raise pytest.UsageError(f"{name}: found {found!r}; expected one of {', '.join(accepted)}")
+    return found
 
 
 def _as_given(config: pytest.Config, option: str) -> str:

@@ -33,10 +33,16 @@ def prepare(root: Path, nodeid: str) -> Path:
     """
     folder = folder_of(root, nodeid)
     folder.mkdir(parents=True, exist_ok=True)
+    ignored_by_git(root)
+    return folder
+
+
+def ignored_by_git(root: Path) -> None:
+    """Have a directory ``.kinda`` ignore itself; it is made for that. Raises OSError."""
     ignore = root / ".gitignore"
     if root.name == ".kinda" and not ignore.exists():
+        root.mkdir(parents=True, exist_ok=True)
         ignore.write_text("*\n")
-    return folder
 
 
 class Recorder:

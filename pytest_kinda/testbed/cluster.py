@@ -141,6 +141,7 @@ class Cluster:
         host_network: bool = False,
         privileged: bool = False,
         namespace: str | None = None,
+        requests: Mapping[str, str] | None = None,
         spec: Mapping[str, Any] | None = None,
         wait: bool = True,
         timeout: float = 60.0,
@@ -148,9 +149,10 @@ class Cluster:
         """Start a pod of one container and wait until it is Ready.
 
         Without ``image`` it is the tools image, which every node has (shell, ping, curl, iperf3).
-        With ``ports`` (TCP) it is Ready when the first of them accepts connections. ``spec`` is
-        merged into the pod's, for all that has no argument here. ``timeout`` in seconds. Raises
-        ClusterError, WaitTimeoutError with the pod's last state, UnknownNameError for the node.
+        With ``ports`` (TCP) it is Ready when the first of them accepts connections. ``requests``
+        are resources as Kubernetes writes them (``{"cpu": "500m"}``). ``spec`` is merged into the
+        pod's, for all that has no argument here. ``timeout`` in seconds. Raises ClusterError,
+        WaitTimeoutError with the pod's last state, UnknownNameError for the node.
         """
         if node is not None:
             self.node(node)
@@ -166,6 +168,7 @@ class Cluster:
             host_network=host_network,
             privileged=privileged,
             spec=spec or {},
+            requests=requests or {},
         )
         space = namespace or self.namespace
         self._create(resource("pod"), space, body)

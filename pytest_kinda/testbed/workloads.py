@@ -6,6 +6,7 @@ Grace period 0 everywhere: what a test leaves is gone at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 Body = dict[str, Any]
@@ -30,6 +31,7 @@ def _container(
     env: Mapping[str, str],
     ports: Sequence[int],
     privileged: bool,
+    requests: Mapping[str, str] = MappingProxyType({}),
 ) -> Body:
     body: Body = {"name": name, "image": image, "imagePullPolicy": "IfNotPresent"}
     if command:
@@ -47,6 +49,12 @@ def _container(
         }
     if privileged:
         body["securityContext"] = {"privileged": True}
+    if requests:
+        body["resources"] = {"requests": dict(requests)}
+        # extended resources cannot be overcommitted: the API wants their limits, and equal ones
+        extended = {name: value for name, value in requests.items() if "/" in name}
+        if extended:
+            body["resources"]["limits"] = extended
     return body
 
 
@@ -76,9 +84,10 @@ def pod(
     host_network: bool,
     privileged: bool,
     spec: Mapping[str, Any],
+    requests: Mapping[str, str] = MappingProxyType({}),
 ) -> Body:
     """A pod of one container, which has the pod's name and the label ``app``."""
-    container = _container("main", image, command, args, env, ports, privileged)
+    container = _container("main", image, command, args, env, ports, privileged, requests)
     wanted = merge({"restartPolicy": "Never", **_spec(container, node, host_network)}, spec)
     return {
         "apiVersion": "v1",

@@ -140,7 +140,7 @@ def test_an_unknown_word_lists_the_nearest_commands_and_nodes(tmp_path: Path) ->
     assert result.exit_code == 2
     assert "neither a command nor a node (nodes: w1, w2)" in result.stderr
     assert "did you mean w1" in result.stderr
-    assert "did you mean plan or link or clean?" in run("pln").stderr
+    assert "did you mean plan or plot or link?" in run("pln").stderr
 
 
 def test_ls_lists_what_a_crash_left(tmp_path: Path) -> None:

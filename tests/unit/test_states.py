@@ -111,7 +111,12 @@ def test_a_pods_spec_takes_what_has_no_argument():
         host_network=False,
         privileged=False,
         spec={"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.96.0.10"]}},
+        requests={"cpu": "500m", "example.com/mbit": "20"},
     )
+    assert body["spec"]["containers"][0]["resources"] == {
+        "requests": {"cpu": "500m", "example.com/mbit": "20"},
+        "limits": {"example.com/mbit": "20"},
+    }
     spec = body["spec"]
     assert (spec["nodeName"], spec["dnsPolicy"], spec["terminationGracePeriodSeconds"]) == (
         "w1",
