@@ -199,7 +199,8 @@ def _judged(made: Sequence[Comparison], disturbed: int) -> list[Comparison]:
             one = replace(made[at], p=p)
             verdict, reason = _verdict(one, len(places))
             if disturbed and verdict != "no difference":
-                busy = f"the machine was too busy in {disturbed} trials"
+                trials = "1 trial" if disturbed == 1 else f"{disturbed} trials"
+                busy = f"the machine was too busy in {trials}"
                 reason = f"{reason}; {busy}" if reason else busy
             adjusted[at] = replace(one, verdict=verdict, reason=reason)
     return [one if one.p is not None else replace(one, reason="no values") for one in adjusted]

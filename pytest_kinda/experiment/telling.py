@@ -50,7 +50,9 @@ def notes(results: Results) -> list[str]:
     if len(results.failures) > _MOST:
         found.append(f"and {len(results.failures) - _MOST} trials more that did not pass")
     if results.disturbed:
-        found.append(f"the machine was too busy to be faithful in {results.disturbed} trials")
+        found.append(
+            f"the machine was too busy to be faithful in {_counted(results.disturbed, 'trial')}"
+        )
     return found
 
 

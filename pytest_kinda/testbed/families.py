@@ -16,11 +16,13 @@ from pytest_kinda.errors import KindaError
 
 GROUP = "pytest_kinda.handles"
 _BUILT_IN = {
+    "app_graph": "pytest_kinda.experiment.app_graph:app_graph",
     "assert_unschedulable": "pytest_kinda.scheduling.handles:assert_unschedulable",
     "explain": "pytest_kinda.scheduling.handles:explain",
     "explaining": "pytest_kinda.scheduling.handles:explaining",
     "network_facts": "pytest_kinda.scheduling.live:network_facts",
     "placements": "pytest_kinda.scheduling.handles:placements",
+    "replay": "pytest_kinda.experiment.handles:replay",
     "scheduler": "pytest_kinda.scheduling.scheduler:scheduler",
 }
 

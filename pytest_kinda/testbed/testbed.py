@@ -394,11 +394,13 @@ class Testbed(Sending):
     # Parts
 
     if TYPE_CHECKING:
+        app_graph: Callable[..., Any]
         assert_unschedulable: Callable[..., Any]
         explain: Callable[..., Any]
         explaining: Callable[..., Any]
         network_facts: Callable[..., Any]
         placements: Callable[..., Any]
+        replay: Callable[..., Any]
         scheduler: Callable[..., Any]
     else:
 

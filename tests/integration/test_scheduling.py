@@ -18,6 +18,8 @@ from pytest_kinda.errors import (
     SchedulerWarning,
     WaitTimeoutError,
 )
+from pytest_kinda.experiment import Arrival, read_rows, trace
+from pytest_kinda.plugin.experiments import EXPERIMENTS
 from pytest_kinda.scheduling import app_group, pod_labels
 from pytest_kinda.scheduling.objects import DIKTYO
 from pytest_kinda.setup import program, scheduling
@@ -178,6 +180,63 @@ def test_placements_are_judged_and_explained(kinda):
     later = kinda.cluster.run_pod("later", wait=False)
     kinda.placements("app=later", timeout=20.0)
     assert "explaining()" in kinda.explain(later).note
+
+
+def test_an_application_gets_from_the_network_what_there_is(kinda):
+    near = kinda.app_graph(
+        [("shop", "till", {"latency": "8ms"})],
+        bandwidth="20mbit",
+        nodes={"shop": "w1", "till": "w1"},
+        requests={"cpu": "10m"},
+    )
+    assert (
+        near.pods["shop"].read()["spec"]["containers"][0]["resources"]["requests"]["cpu"] == "10m"
+    )
+    # both cross the link of 100 Mbit/s between w2 and the rest, 20 ms there and back
+    far = kinda.app_graph(
+        [("web", "store", {"latency": "8ms"}), ("cart", "store")],
+        bandwidth="90mbit",
+        nodes={"web": "w1", "cart": "c1", "store": "w2"},
+    )
+    assert near.measure(seconds=1), str(near)
+    found = far.measure(seconds=2)
+    assert not found
+    assert found.satisfied < 1
+    assert 60e6 < found.rate < 105e6, str(found)
+    assert 20 <= found.edges[0].latency_ms < 60
+    assert "web -> store  w1 -> w2" in str(found)
+
+
+def test_the_documented_application(kinda):
+    (text,) = [one for one in examples().values() if "def test_shop_on_a_cluster" in one]
+    execute("experiments.md", text)["test_shop_on_a_cluster"](kinda)
+
+
+def test_a_trace_arrives_as_pods(kinda):
+    some = [
+        Arrival(0.0, "first", requests={"cpu": "10m"}, duration=0.3, group="LS"),
+        Arrival(0.2, "second", requests={"cpu": "20m"}),
+    ]
+    found = kinda.replay(trace(some))
+    assert [one.arrival.name for one in found] == ["first", "second"]
+    kinda.cluster.wait_for("pod/first", "deleted", timeout=30)
+    (left,) = kinda.placements("trace=yes", timeout=30.0)
+    assert left.pod == "second"
+    asked = kinda.cluster.get("pod/second")["spec"]["containers"][0]["resources"]
+    assert asked == {"requests": {"cpu": "20m"}}
+
+
+@pytest.mark.kinda_experiment(arms=["a", "b"], repetitions=1, warmup=0)
+def test_each_trial_has_the_cluster_as_the_first_one_had_it(kinda, trial, request):
+    trial.record("order", trial.repetition, better="lower")
+    mine = kinda.cluster.namespace
+    listed = kinda.cluster.get("namespaces")["items"]
+    labelled = [one for one in listed if "pytest-kinda/testbed" in one["metadata"]["labels"]]
+    assert [one["metadata"]["name"] for one in labelled] == [mine]
+    row = read_rows(request.config.stash[EXPERIMENTS].directory)[-1]
+    assert (row.topology, row.scheduler) == ("delays-direct", "default-scheduler")
+    assert row.kubernetes.startswith("v1.")
+    assert row.topology_hash
 
 
 def _merge(kinda, spec):

@@ -1,4 +1,4 @@
-"""Results in other forms: PerfData, pictures."""
+"""Results in other forms: PerfData, pictures; what edges of an application got."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from pytest_kinda.cli.commands import kinda
 from pytest_kinda.errors import ExperimentError
 from pytest_kinda.experiment import results_of
+from pytest_kinda.experiment.app_graph import EdgeResult, EdgeWish, GraphResult, app_graph
 from pytest_kinda.experiment.plotting import plot
 from pytest_kinda.experiment.rows import RowFile
 from tests.support.experiments import rows
@@ -69,3 +70,28 @@ def test_plotting_without_matplotlib_says_what_to_install(
         plot(results, results.metrics[0], tmp_path / "x.png")
     with pytest.raises(ExperimentError, match=r"found the suffix '.bmp'"):
         plot(results, results.metrics[0], tmp_path / "x.bmp")
+
+
+def edge(got: float, latency_ms: float, **wish: int) -> EdgeResult:
+    return EdgeResult(EdgeWish("web", "cart", **wish), "w1", "w2", got, latency_ms)
+
+
+def test_an_edge_is_satisfied_by_what_it_asked_for() -> None:
+    assert edge(9.6e6, 3.0, rate=10_000_000, latency=3_000_000).satisfied
+    assert not edge(9e6, 3.0, rate=10_000_000).satisfied
+    assert not edge(9e6, 3.1, latency=3_000_000).satisfied
+    found = GraphResult((edge(1e6, 8.0), edge(1e6, 3.0, latency=1_000_000)))
+    assert not found
+    assert (found.satisfied, found.rate, found.worst_latency_ms) == (0.5, 2e6, 8.0)
+    assert "web -> cart  w1 -> w2  1 Mbit/s, 3 ms  (asked for 1 ms)  NOT SATISFIED" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("edges", "told"),
+    [([], "found no edge"), ([("web", "cart", {"speed": "1mbit"})], "found \\['speed'\\]")],
+)
+def test_a_graph_that_is_none_is_refused_before_anything_runs(
+    edges: list[object], told: str
+) -> None:
+    with pytest.raises(ExperimentError, match=told):
+        app_graph(None, edges)  # type: ignore[arg-type]
