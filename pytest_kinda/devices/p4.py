@@ -68,6 +68,9 @@ class P4Switch(Device):
     """
 
     kind: ClassVar[str] = "p4-switch"
+    on_a_hub: ClassVar[str] = (
+        "every frame there comes to its program, whomever it is for; Switch is what learns"
+    )
 
     _: KW_ONLY
     program: str | Path = ""

@@ -13,6 +13,7 @@ import pytest
 from pytest_kinda import (
     ControlPlane,
     Host,
+    Hub,
     Link,
     Lpm,
     P4Entry,
@@ -260,6 +261,14 @@ def test_a_switch_in_a_file_is_the_one_that_was_written() -> None:
         "s1", program=PROGRAM, engine="native", forwarding="switch", ports={"h1": 7},
         entries=[P4Entry("ipv4_lpm", None, "drop")],
     )  # fmt: skip
+
+
+def test_a_plan_warns_of_one_on_a_hub() -> None:
+    switch = P4Switch("s1", program=PROGRAM, forwarding="switch")
+    nodes = [switch, Host("h1"), Host("h2"), Hub("lan")]
+    links = [Link(one, "lan") for one in ("s1", "h1", "h2")]
+    (warning,) = plan(Topology("t", nodes, links), NATIVE).warnings
+    assert "s1 is on the hub lan: every frame there comes to its program" in warning
 
 
 def test_its_links_may_be_one_network() -> None:
