@@ -1,8 +1,9 @@
 """Run every part of the checks, watch the clock, and say at the end what was seen.
 
 The parts in order: the virtual environment, lint, ``make test`` and ``make demo`` (the README's
-commands), tox's oldest pytest and wheel, then one part for each file that holds tests marked
-``slow``. Each part's output goes to a log of its own, whose end is printed when the part fails.
+commands), tox's oldest pytest and wheel, then the tests marked ``slow``: those of which two may run
+at once, and one part for each file that holds others. Each part's output goes to a log of its own,
+whose end is printed when the part fails.
 No slow part starts after minute 65; what still runs at minute 85 is interrupted. Whatever was left
 out is printed.
 
@@ -33,6 +34,8 @@ INTERRUPT = 85 * 60.0
 HEARTBEAT = 60.0
 MOST_FLAKES = 12
 BROKEN = "testbed broken"
+DEVICES = "slow and devices"
+ALONE = "slow and not devices"
 STARTED = time.monotonic()
 
 
@@ -237,10 +240,10 @@ def covers(entry: tuple[str, str], name: str, reason: str) -> bool:
     return same and bool(entry[1]) and entry[1].lower() in reason.lower()
 
 
-def slow_files() -> list[str]:
-    """The files that hold tests marked slow, in the order pytest finds them."""
+def files_of(marks: str) -> list[str]:
+    """The files that hold tests of such marks, in the order pytest finds them."""
     answer = subprocess.run(
-        [PYTHON, "-m", "pytest", "--collect-only", "-q", "-m", "slow", "tests", "examples"],
+        [PYTHON, "-m", "pytest", "--collect-only", "-q", "-m", marks, "tests", "examples"],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -310,8 +313,11 @@ def main() -> int:
         run.do("make demo", "make", "demo")
         for name in ("unit-oldest", "build"):
             run.do(f"tox {name}", PYTHON, "-m", "tox", "run", "-e", name, slow=True)
-        for name in slow_files():
-            run.do(name, PYTHON, "-m", "pytest", "-m", "slow", name, slow=True)
+        pytest = (PYTHON, "-m", "pytest", "-m")
+        two = ("-n", "2", "--dist", "loadgroup")
+        run.do("slow devices", *pytest, DEVICES, *two, "tests/integration", slow=True)
+        for name in files_of(ALONE):
+            run.do(name, *pytest, ALONE, name, slow=True)
     return 0 if summary(run) else 1
 
 

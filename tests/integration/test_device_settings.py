@@ -71,7 +71,11 @@ TOPOLOGY = Topology(
 )
 """A device of which everything is declared, and two routers with configurations of their own."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.topology(TOPOLOGY, on_direct(TOPOLOGY))]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.devices,
+    pytest.mark.topology(TOPOLOGY, on_direct(TOPOLOGY)),
+]
 
 
 def declared(kinda: Any, name: str) -> Any:
