@@ -24,6 +24,7 @@ from pytest_kinda.operations import HOST, AddHub, End, SetInterface
 
 GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL)
 
+_CABLE_ATTEMPTS = 3
 FORWARDING = 3  # of a bridge's port
 _PORTS_LIMIT = 5.0  # seconds
 
@@ -54,9 +55,9 @@ def add_cable(ip: IPRoute, near: End, far: End, far_namespace: Namespace) -> Non
 
     Its near end comes up here; the far one is brought up by whoever enters that namespace.
     A pair of the same name whose far end is elsewhere is what a restarted container left behind
-    in this namespace and is replaced.
+    in this namespace and is replaced. Raises HostError: an interface of that name is no such pair.
     """
-    for last in (False, True):
+    for _ in range(_CABLE_ATTEMPTS):
         try:
             ip.link(
                 "add",
@@ -74,13 +75,20 @@ def add_cable(ip: IPRoute, near: End, far: End, far_namespace: Namespace) -> Non
             )
             return
         except NetlinkError as error:
-            if error.code != errno.EEXIST or last:
+            if error.code != errno.EEXIST:
                 raise
         if not exists(near.interface):
-            raise HostError(f"interface {far.interface} of {far.place} exists already")
-        if _is_end_of(ip, near.interface, far_namespace):
-            return
-        _remove_veth(ip, near.interface)
+            continue
+        try:
+            if _is_end_of(ip, near.interface, far_namespace):
+                return
+            _remove_veth(ip, near.interface)
+        except NetlinkError as error:
+            # The kernel takes down the namespace of the container that is gone at the same time.
+            if error.code not in GONE:
+                raise
+    there = near if exists(near.interface) else far
+    raise HostError(f"interface {there.interface} of {there.place} exists already")
 
 
 def bring_up(ip: IPRoute, interface: str) -> None:
@@ -216,7 +224,7 @@ def _rename(ip: IPRoute, index: int, name: str) -> None:
 
 def _is_end_of(ip: IPRoute, interface: str, far: Namespace) -> bool:
     """Whether the other end of a veth is in that namespace."""
-    link = ip.get_links(index_of(interface))[0]
+    link = _look(ip, interface)
     known = link.get_attr("IFLA_LINK_NETNSID")
     if known is None:  # both ends in one namespace
         with Namespace.open(0) as here:
@@ -230,8 +238,16 @@ def namespace_number(ip: IPRoute, other: Namespace) -> int:
     return int(found["nsid"]) if found else -1
 
 
+def _look(ip: IPRoute, interface: str) -> Any:
+    """What the kernel says of an interface. Raises NetlinkError: it is gone."""
+    try:
+        return ip.get_links(socket.if_nametoindex(interface))[0]
+    except OSError as error:
+        raise NetlinkError(errno.ENODEV) from error
+
+
 def _remove_veth(ip: IPRoute, interface: str) -> None:
-    link = ip.get_links(index_of(interface))[0]
+    link = _look(ip, interface)
     if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "veth":
         raise HostError(f"interface {interface} exists already and is no end of a cable")
     remove(ip, interface)

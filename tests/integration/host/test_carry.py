@@ -104,6 +104,15 @@ def test_a_cable_that_a_restart_left_behind_is_replaced():
         assert "eth0" not in link_names(found["b"])
 
 
+def test_a_cable_is_replaced_while_the_kernel_takes_the_one_before_away():
+    cable = AddVeth(End("a", "eth0"), End("b", "eth0"))
+    with containers("a") as found:
+        for _ in range(25):
+            with containers("b") as far:
+                carry.carry_out([cable], table(found) | table(far))
+                assert "eth0" in link_names(far["b"])
+
+
 def test_several_next_hops_are_one_route_and_another_set_replaces_it():
     with containers("a", "b") as found:
         places = table(found)
