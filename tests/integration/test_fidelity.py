@@ -53,6 +53,7 @@ def test_a_node_that_has_started_again_is_measured(kinda):
     assert found, str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.topology(PAIR, PAIR_DIRECT)
 def test_a_cut_link_lets_nothing_through(kinda):
     with kinda.link("h1", "r1").down():

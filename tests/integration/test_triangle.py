@@ -462,6 +462,7 @@ def test_another_process_attaches_within_two_seconds(kinda):
 # Restarts: last, since what runs on a node ends with it
 
 
+@pytest.mark.slow
 def test_pods_reach_a_new_pod_on_a_restarted_worker(kinda):
     other = kinda.cluster.run_pod("other", node="w2", command=["sleep", "infinity"])
     with kinda.link("r1", "r2").impair(rate="20mbit"):
