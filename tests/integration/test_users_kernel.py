@@ -48,7 +48,7 @@ def test_nothing_failed_and_nothing_was_missing(there):
 @pytest.mark.parametrize("driver", ["gre", "bpf", "vxlan"])
 def test_every_tunnel_driver_works_there(there, driver):
     ran = outcomes(there, "test_tunnels::test_every_pair", f"[{driver}]")
-    ran |= outcomes(there, "test_tunnels::test_exactly_the_mtu", f"[{driver}]")
+    ran |= outcomes(there, "test_tunnels::test_exactly_the_mtu", f"[{driver}-1500]")
     ran |= outcomes(there, "test_tunnels::test_nothing_is_left", f"[{driver}]")
     assert set(ran.values()) == {"passed"}, ran
 
@@ -56,7 +56,8 @@ def test_every_tunnel_driver_works_there(there, driver):
 @pytest.mark.parametrize("driver", ["gre", "bpf"])
 def test_gre_carries_full_size_tcp_there(there, driver):
     for offloads in TCP:
-        ran = outcomes(there, "test_tunnels::test_full_size_tcp", f"{driver}-", f"-{offloads}]")
+        ends = (f"[{driver}-1500-", f"-{offloads}]")
+        ran = outcomes(there, "test_tunnels::test_full_size_tcp", *ends)
         assert len(ran) == 2, f"IPv4 and IPv6 expected: {ran}"
         assert set(ran.values()) == {"passed"}, ran
     wire = outcomes(there, "test_tunnels::test_the_wire", f"[{driver}]")
