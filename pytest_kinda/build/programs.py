@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_kinda import folders
 from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.p4 import compile_program, translate
 from pytest_kinda.p4.reading import parse_program
@@ -71,5 +70,4 @@ def _source(device: DeviceSpec, program: ProgramSpec) -> str:
 
 @lru_cache(maxsize=64)
 def _compiled(text: str) -> Path:
-    program = parse_program(text.encode(), "program")
-    return compile_program(translate(program), folders.cache("p4"))
+    return compile_program(translate(parse_program(text.encode(), "program")))

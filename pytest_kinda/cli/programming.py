@@ -89,11 +89,10 @@ def run(
 
 def _compiled(path: Path) -> tuple[Program, Path]:
     """What a file holds, and where it is compiled."""
-    from pytest_kinda import folders
     from pytest_kinda.p4 import compile_program, read_program, translate
 
     program = read_program(path)
-    return program, compile_program(translate(program), folders.cache("p4"))
+    return program, compile_program(translate(program))
 
 
 def _source(text: str) -> tuple[int, Path]:

@@ -217,9 +217,13 @@ def told(interfaces: Iterable[InterfacePlan], numbers: Mapping[str, int]) -> str
     'port 1 (eth0, link h1--s1, towards h1)'
     """
     return ", ".join(
-        f"port {numbers[one.name]} ({one.name}, link {one.segment}, towards {' '.join(one.peers)})"
-        for one in interfaces
+        in_words(numbers[one.name], one.name, one.segment, one.peers) for one in interfaces
     )
+
+
+def in_words(number: int, interface: str, link: str, peers: Iterable[str]) -> str:
+    """One port of a switch, in words."""
+    return f"port {number} ({interface}, link {link}, towards {' '.join(peers)})"
 
 
 class Recorder:

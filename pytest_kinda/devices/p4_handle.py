@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_kinda.devices.p4 import DECLARED, FOLDER, PROGRAM, SOURCE
-from pytest_kinda.devices.p4_entries import one_towards, told
+from pytest_kinda.devices.p4_entries import in_words, one_towards, told
 from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import (
@@ -46,8 +46,7 @@ class P4Port:
     address: str
 
     def __str__(self) -> str:
-        towards = " ".join(self.peers)
-        return f"port {self.number} ({self.interface}, link {self.link}, towards {towards})"
+        return in_words(self.number, self.interface, self.link, self.peers)
 
 
 class P4SwitchHandle(DeviceHandle):

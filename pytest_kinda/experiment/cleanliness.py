@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import ExperimentError
+from pytest_kinda.testbed.cluster import NAMESPACE_LABEL
 from pytest_kinda.testbed.reachability import tries_of
 from pytest_kinda.testbed.resources import resource
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 LIMIT = 60.0
 """Seconds that what earlier trials left may take to be gone."""
-_OURS = {"labelSelector": "pytest-kinda/testbed=yes"}
+_OURS = {"labelSelector": f"{NAMESPACE_LABEL}=yes"}
 
 
 def unreached(testbed: Testbed) -> frozenset[tuple[str, str]]:

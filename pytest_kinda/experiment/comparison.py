@@ -21,7 +21,6 @@ from pytest_kinda.experiment.statistics import (
     unpaired_effect,
 )
 
-VERDICTS = ("better", "worse", "no difference", "inconclusive", "not comparable")
 GATES = {"worse": ("worse",), "inconclusive": ("worse", "inconclusive", "not comparable")}
 """The verdicts on a primary metric that each gate refuses."""
 _MOST = 1000  # repetitions beyond which it is of no use to say how many

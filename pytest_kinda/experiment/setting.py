@@ -6,8 +6,9 @@ import os
 import platform
 import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
+
+from pytest_kinda.versions import version_of
 
 _DISTRIBUTIONS = (
     *("pytest-kinda", "pytest", "kathara", "docker", "kubernetes", "pyroute2", "networkx"),
@@ -18,12 +19,8 @@ _DISTRIBUTIONS = (
 def versions() -> dict[str, str]:
     """What takes part in every trial, by its name; what is not installed is left out."""
     found = {"python": platform.python_version(), "linux": platform.release()}
-    for name in _DISTRIBUTIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {name: version_of(name) for name in _DISTRIBUTIONS}
+    return found | {name: version for name, version in installed.items() if version}
 
 
 @cache

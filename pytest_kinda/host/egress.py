@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from pyroute2 import IPRoute, NetlinkError
+from pyroute2 import IPRoute
 
 from pytest_kinda.host import bpf, filters
 from pytest_kinda.host.bpf import instructions
@@ -19,13 +18,7 @@ _THEIRS = "kinda_shape_on"  # the name says that clsact had been there before
 
 def attach(ip: IPRoute, index: int, program: str, constants: Mapping[int, int]) -> None:
     """Let a program of ours see what leaves an interface. Raises HostError, NetlinkError."""
-    name = _OURS
-    try:
-        ip.tc("add", "clsact", index)
-    except NetlinkError as error:
-        if error.code != errno.EEXIST:
-            raise
-        name = _THEIRS
+    name = _OURS if filters.add_hooks(ip, index) else _THEIRS
     descriptor = bpf.load_classifier("kinda_shape", instructions(program), constants)
     try:
         filters.put(ip, index, filters.EGRESS, descriptor, name=name, priority=_PRIORITY)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 EGRESS, INGRESS = 0xFFFFFFF3, 0xFFFFFFF2
 """The hooks of a clsact, as numbers of a parent."""
 _ALL_PROTOCOLS = 3
+
+
+def add_hooks(ip: IPRoute, index: int) -> bool:
+    """Give an interface a clsact; whether it had none before. Raises NetlinkError."""
+    try:
+        ip.tc("add", "clsact", index)
+    except NetlinkError as error:
+        if error.code != errno.EEXIST:
+            raise
+        return False
+    return True
 
 
 def put(ip: IPRoute, index: int, hook: int, descriptor: int, *, name: str, priority: int) -> None:

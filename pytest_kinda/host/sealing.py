@@ -6,10 +6,9 @@ never answers beside it: an ARP request got two replies without this, the kernel
 
 from __future__ import annotations
 
-import errno
 import os
 
-from pyroute2 import IPRoute, NetlinkError
+from pyroute2 import IPRoute
 
 from pytest_kinda.host import bpf, filters
 
@@ -20,11 +19,7 @@ _DROP = bytes.fromhex("b700000002000000 9500000000000000")
 
 def ignore_arrivals(ip: IPRoute, index: int) -> None:
     """Drop what arrives on an interface; a second time is no error. Raises HostError."""
-    try:
-        ip.tc("add", "clsact", index)
-    except NetlinkError as error:
-        if error.code != errno.EEXIST:
-            raise
+    filters.add_hooks(ip, index)
     descriptor = bpf.load_classifier("kinda_ignore", _DROP, {})
     try:
         filters.put(ip, index, filters.INGRESS, descriptor, name="kinda_ignore", priority=_PRIORITY)

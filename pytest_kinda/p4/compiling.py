@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_kinda import folders
 from pytest_kinda.errors import ProgramError
 
 COMPILERS = ("gcc", "cc", "clang")
@@ -36,7 +37,11 @@ def find_compiler() -> str:
 
 
 def compile_program(
-    source: str, cache: Path, *, flags: Sequence[str] = FLAGS, compiler: str | None = None
+    source: str,
+    cache: Path | None = None,
+    *,
+    flags: Sequence[str] = FLAGS,
+    compiler: str | None = None,
 ) -> Path:
     """Compile C source into a static program, or find it in the cache.
 
@@ -45,7 +50,7 @@ def compile_program(
 
     Args:
         source: What ``translate`` made.
-        cache: A directory that exists.
+        cache: A directory that exists; the package's own otherwise.
         flags: The compiler's flags.
         compiler: Its path; ``find_compiler`` looks for it otherwise.
 
@@ -56,6 +61,7 @@ def compile_program(
         ProgramError: There is no compiler, or it refused the source.
     """
     chosen = compiler or find_compiler()
+    cache = cache or folders.cache("p4")
     content = "\0".join((chosen, *flags, source))
     target = cache / hashlib.sha256(content.encode()).hexdigest()[:32]
     if target.exists():

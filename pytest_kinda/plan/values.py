@@ -187,8 +187,7 @@ class DeviceSpec:
     reads the packets, not its kernel. ``handle`` (``MODULE:CLASS``) is what tests hold of it,
     ``notes`` are lines that say how it is carried out here. ``sealed``: what comes from the links
     is for the device's program alone, its kernel has none of the interfaces' addresses and answers
-    nobody. ``port_numbers`` are what that program calls the interfaces, in their
-    order.
+    nobody. ``port_numbers`` are what that program calls the interfaces, in their order.
     """
 
     image: str = "@base"
@@ -310,6 +309,15 @@ class LinkPlan:
     segment: str
 
 
+def first_address(subnet: str) -> str:
+    """The address in a Docker network's subnet that Docker gives the machine.
+
+    >>> first_address("172.30.0.0/24")
+    '172.30.0.1'
+    """
+    return str(ipaddress.IPv4Network(subnet).network_address + 1)
+
+
 @dataclass(frozen=True)
 class ClusterPlan:
     """The kind cluster: its configuration as data, and the networks of pods and services.
@@ -327,6 +335,11 @@ class ClusterPlan:
     cni: str = "kinda"
     pod_cidr6: str = ""
     service_cidr6: str = ""
+
+    @property
+    def gateway(self) -> str:
+        """The machine's address in the Docker network, where nodes reach it."""
+        return first_address(self.docker_subnet)
 
 
 @dataclass(frozen=True)
@@ -353,7 +366,7 @@ class UplinkPlan:
     @property
     def gateway(self) -> str:
         """The machine's address in the subnet: the first."""
-        return str(ipaddress.IPv4Network(self.subnet).network_address + 1)
+        return first_address(self.subnet)
 
     @property
     def address(self) -> str:

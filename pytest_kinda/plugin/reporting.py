@@ -7,13 +7,13 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_kinda.errors import KindaError
+from pytest_kinda.versions import version_of
 
 if TYPE_CHECKING:
     from pytest_kinda.plugin.marks import Want
@@ -25,10 +25,7 @@ MOST_LOADED = 5
 
 
 def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    return version_of(distribution) or "not installed"
 
 
 def header() -> str:

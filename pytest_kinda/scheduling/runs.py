@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.errors import ClusterError, HostError, KindaError
+from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.scheduling.choice import Choice
 from pytest_kinda.scheduling.configuration import arguments_of, changed_manifest
 from pytest_kinda.scheduling.schedulerpod import SYSTEM, object_name, pod_objects
@@ -198,12 +198,10 @@ class _AsPod:
         return "" if running(self._api.get(self._path)) else f"pod {self._name} does not run yet"
 
     def death(self) -> Death | None:
-        try:
-            told = _death_of(self._api.get(self._path))
-        except ClusterError as error:
-            if error.status != 404:
-                raise
+        pod = self._api.find(self._path)
+        if pod is None:
             return Death(f"pod {self._name} is gone", "")
+        told = _death_of(pod)
         return Death(told[0], _said(self.log)) if told else None
 
     def log(self) -> str:

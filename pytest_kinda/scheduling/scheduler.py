@@ -21,7 +21,6 @@ from pytest_kinda.errors import (
     SchedulerWarning,
     WaitTimeoutError,
 )
-from pytest_kinda.plan.values import Plan
 from pytest_kinda.scheduling.choice import BESIDE, DEFAULT, Choice, choose
 from pytest_kinda.scheduling.configuration import complete, names_of, read_configuration
 from pytest_kinda.scheduling.extender import PROBE, ExtenderServer
@@ -148,7 +147,9 @@ class Scheduler:
         self._await_work()
 
     def _serve(self) -> None:
-        address = "127.0.0.1" if self.choice.mode == "process" else gateway_of(self._testbed.plan)
+        cluster = self._testbed.plan.cluster
+        assert cluster is not None
+        address = "127.0.0.1" if self.choice.mode == "process" else cluster.gateway
         server = ExtenderServer(address, self.choice.filter, self.choice.score)
         self._server = server
         if self.choice.mode == "process":
@@ -299,14 +300,6 @@ def last_lines(log: str) -> str:
     starts = [at for at, line in enumerate(lines) if line.startswith(("panic:", "fatal error:"))]
     shown = lines[starts[-1] :][:_LAST] if starts else lines[-_LAST:]
     return "\n".join("    " + line[:400] for line in shown) or "    (no log)"
-
-
-def gateway_of(plan: Plan) -> str:
-    """The machine's address in the Docker network of a plan's cluster: where nodes reach it."""
-    import ipaddress
-
-    assert plan.cluster is not None
-    return str(ipaddress.ip_network(plan.cluster.docker_subnet)[1])
 
 
 def place_probe(testbed: Testbed, name: str, more: Mapping[str, Any], timeout: float) -> str:

@@ -6,17 +6,16 @@ same nodes, since each counts only what it has seen; nodes that hold more than t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from pytest_kinda.errors import ClusterError
 from pytest_kinda.scheduling.choice import among
 from pytest_kinda.scheduling.configuration import plugins_of
 from pytest_kinda.scheduling.diktyo import GROUP_LABEL
 from pytest_kinda.scheduling.extender import PROBE
 from pytest_kinda.testbed.api import Api
+from pytest_kinda.testbed.quantities import amount_of
 from pytest_kinda.testbed.resources import resource
 from pytest_kinda.testbed.waiting import placer_of
 
@@ -31,12 +30,6 @@ _NEEDED = {
     "CapacityScheduling": ((_GANGS, "ElasticQuota", "elasticquotas"),),
 }
 _CRASHES = "scheduler-plugins v0.34.7 crashes on it (a nil pointer in NetworkOverhead's PreFilter)"
-_QUANTITY = re.compile(r"^([+-]?[0-9.]+)(?:(m|[kMGTPE]|[KMGTPE]i)|[eE]([+-]?\d+))?$")
-_SUFFIXES = {"m": Decimal("0.001"), "k": Decimal(1000), "Ki": Decimal(1024)} | {
-    f"{letter}{more}": Decimal(base) ** power
-    for power, letter in enumerate("MGTPE", 2)
-    for more, base in (("", 1000), ("i", 1024))
-}
 
 
 def kinds_missing(api: Api, configuration: Mapping[str, Any]) -> tuple[str, ...]:
@@ -148,38 +141,11 @@ def _requests(spec: Mapping[str, Any]) -> Iterator[tuple[str, Decimal]]:
             yield name, amount_of(text)
 
 
-def amount_of(text: object) -> Decimal:
-    """The amount that Kubernetes writes as a quantity.
-
-    Raises ValueError for what is none.
-
-    >>> amount_of("250m"), amount_of("2Ki")
-    (Decimal('0.250'), Decimal('2048'))
-    """
-    match = _QUANTITY.match(str(text))
-    if match is None:
-        raise ValueError(f"found {text!r}; expected a quantity such as 250m or 2Gi")
-    number, suffix, exponent = match.groups()
-    factor = _SUFFIXES[suffix] if suffix else Decimal(10) ** int(exponent or 0)
-    return Decimal(number) * factor
-
-
 def _serves(api: Api, version: str, kind: str) -> bool:
-    try:
-        served = api.get(f"/apis/{version}")["resources"]
-    except ClusterError as error:
-        if error.status != 404:
-            raise
-        return False
-    return any(one["kind"] == kind for one in served)
+    served = api.find(f"/apis/{version}")
+    return served is not None and any(one["kind"] == kind for one in served["resources"])
 
 
 def _there(api: Api, kind: tuple[str, str, str], space: str, name: str) -> bool:
     version, _, plural = kind
-    try:
-        api.get(f"/apis/{version}/namespaces/{space}/{plural}/{name}")
-    except ClusterError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
+    return api.find(f"/apis/{version}/namespaces/{space}/{plural}/{name}") is not None

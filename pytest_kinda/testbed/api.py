@@ -136,6 +136,15 @@ class Api:
         """The object or list at a path. Raises ClusterError."""
         return self.request("GET", path, query)
 
+    def find(self, path: str) -> Any:
+        """The object or list at a path; None where there is none. Raises ClusterError."""
+        try:
+            return self.get(path)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            return None
+
     def watch(self, path: str, query: Query, *, timeout: float) -> Iterator[tuple[str, Any]]:
         """Events (type, object) of a list until ``timeout`` seconds have passed.
 

@@ -24,6 +24,8 @@ from pytest_kinda.testbed.states import Condition, Object, conditions
 from pytest_kinda.testbed.waiting import wait_for_object
 
 _NAMESPACES = resource("namespace")
+NAMESPACE_LABEL = "pytest-kinda/testbed"
+"""What namespaces made for tests bear, with the value ``yes``."""
 # In either of kube-proxy's modes; a service without endpoints is in neither of the two. What
 # follows the address keeps fd00::1 from being found in fd00::1:2.
 _KNOWS = (
@@ -104,7 +106,7 @@ class Cluster:
 
     def create_namespace(self, name: str) -> str:
         """Make a namespace and wait until pods may start in it. Raises ClusterError."""
-        body = {"metadata": {"name": name, "labels": {"pytest-kinda/testbed": "yes"}}}
+        body = {"metadata": {"name": name, "labels": {NAMESPACE_LABEL: "yes"}}}
         try:
             self.api.request("POST", _NAMESPACES.path(), body=body)
         except ClusterError as error:

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import KindaError
 from pytest_kinda.plan import plan_to_json
+from pytest_kinda.versions import version_of
 
 if TYPE_CHECKING:
     from pytest_kinda.testbed.nodes import NodeHandle
@@ -183,10 +183,7 @@ def versions() -> str:
     """What took part: this package, what it stands on, Python and the kernel."""
     lines = [f"python {platform.python_version()}", f"linux {platform.release()}"]
     for name in ("pytest-kinda", "pytest", "kathara", "docker", "kubernetes", "pyroute2"):
-        try:
-            lines.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            lines.append(f"{name} not installed")
+        lines.append(f"{name} {version_of(name) or 'not installed'}")
     return "\n".join(lines) + "\n"
 
 

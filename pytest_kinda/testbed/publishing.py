@@ -23,6 +23,7 @@ from pytest_kinda.errors import ClusterError
 from pytest_kinda.testbed.api import Api
 from pytest_kinda.testbed.faults import Fault, Ledger
 from pytest_kinda.testbed.notes import read_note, write_note
+from pytest_kinda.testbed.quantities import amount_of
 
 FILE = "published.json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -281,12 +282,10 @@ def _lacks(wanted: Any, found: Any, where: str) -> list[str]:
 
 def _same_quantity(one: Any, other: Any) -> bool:
     """Whether two texts are one amount: the server writes 1000 as 1k."""
-    from kubernetes.utils.quantity import parse_quantity
-
     if not (isinstance(one, str) and isinstance(other, str)):
         return False
     try:
-        return bool(parse_quantity(one) == parse_quantity(other))
+        return amount_of(one) == amount_of(other)
     except ValueError:
         return False
 

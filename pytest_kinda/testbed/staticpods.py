@@ -65,12 +65,7 @@ class StaticPod:
 
     def pod(self) -> Any:
         """Its mirror in the API; empty where there is none at the moment."""
-        try:
-            return self._api.get(_PODS.path(_SYSTEM, self.name))
-        except ClusterError as error:
-            if error.status != 404:
-                raise
-            return {}
+        return self._api.find(_PODS.path(_SYSTEM, self.name)) or {}
 
     def log(self, *, previous: bool = False, seconds: float | None = None) -> str:
         """What it has logged since it started last; of the start before with ``previous``."""

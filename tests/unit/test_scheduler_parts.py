@@ -25,7 +25,8 @@ from pytest_kinda.scheduling.configuration import (
 from pytest_kinda.scheduling.extender import PROBE, ExtenderServer
 from pytest_kinda.scheduling.scheduler import last_lines
 from pytest_kinda.scheduling.schedulerpod import object_name, pod_objects, rule_objects
-from pytest_kinda.scheduling.sharing import amount_of, overcommitted, raced
+from pytest_kinda.scheduling.sharing import overcommitted, raced
+from pytest_kinda.testbed.quantities import amount_of
 
 CONFIG = """
 apiVersion: kubescheduler.config.k8s.io/v1
