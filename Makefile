@@ -57,8 +57,8 @@ test-integration: setup
 	$(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST)
 
 test-slow: setup
-	$(BIN)/python -m pytest -m "slow and not devices" tests $(PYTEST)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and devices" tests/integration $(PYTEST)
+	$(BIN)/python -m pytest -m "slow and not beside" tests $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and beside" tests/integration $(PYTEST)
 
 # Every point of a triangle's build, too; `make test-slow` takes a sample of those.
 test-kill: setup

@@ -34,8 +34,8 @@ INTERRUPT = 85 * 60.0
 HEARTBEAT = 60.0
 MOST_FLAKES = 12
 BROKEN = "testbed broken"
-DEVICES = "slow and devices"
-ALONE = "slow and not devices"
+BESIDE = "slow and beside"
+ALONE = "slow and not beside"
 STARTED = time.monotonic()
 
 
@@ -315,7 +315,7 @@ def main() -> int:
             run.do(f"tox {name}", PYTHON, "-m", "tox", "run", "-e", name, slow=True)
         pytest = (PYTHON, "-m", "pytest", "-m")
         two = ("-n", "2", "--dist", "loadgroup")
-        run.do("slow devices", *pytest, DEVICES, *two, "tests/integration", slow=True)
+        run.do("slow, two at once", *pytest, BESIDE, *two, "tests/integration", slow=True)
         for name in files_of(ALONE):
             run.do(name, *pytest, ALONE, name, slow=True)
     return 0 if summary(run) else 1

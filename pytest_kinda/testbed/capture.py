@@ -159,9 +159,17 @@ class Capture:
             for one in found
         )
 
-    def _raw(self, expression: str | None) -> Iterator[RawPacket]:
+    def catch_up(self) -> None:
+        """Have everything that came until now in the file.
+
+        It takes from all interfaces then that its nodes, started again, had got before. Raises
+        HostError.
+        """
         if self._identity is not None and self.running:
             self._capturer.capture_flush(self._identity)
+
+    def _raw(self, expression: str | None) -> Iterator[RawPacket]:
+        self.catch_up()
         if not self.path.exists():
             return
         if not expression:

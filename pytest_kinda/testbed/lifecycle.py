@@ -6,29 +6,33 @@ stops and starts it, and waits until the node is back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_kinda.errors import HostError
+from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.testbed.faults import Fault, Ledger
 from pytest_kinda.testbed.nodes import NodeHandle
 from pytest_kinda.testbed.returning import Expected, await_back, expected_of
 
 if TYPE_CHECKING:
     from pytest_kinda.build.standing import Standing
+    from pytest_kinda.testbed.capture import Capture
 
 _SYSTEMD_HALT = "SIGRTMIN+3"
 _CALL_LIMIT = 60.0
 _PAUSE_LIMIT = 10.0
+_SYSCTL_LIMIT = 5.0
 
 
 class ContainerLifecycle:
     """The life of the containers that nodes are."""
 
-    def __init__(self, standing: Standing, ledger: Ledger) -> None:
+    def __init__(self, standing: Standing, ledger: Ledger, captures: Sequence[Capture]) -> None:
         self._standing = standing
         self._ledger = ledger
+        self._captures = captures
         self._away: dict[str, int] = {}
 
     @property
@@ -78,6 +82,8 @@ class ContainerLifecycle:
 
     def _stop(self, node: NodeHandle, verb: str, *, grace: float = 0.0) -> None:
         self._away[node.name] = self._away.get(node.name, 0) + 1
+        if node.planned.is_kubernetes:
+            _let_go_of_peers(node)
         self._act(node, verb, grace=grace)
 
     def _act(self, node: NodeHandle, verb: str, *, grace: float = 0.0) -> None:
@@ -127,6 +133,9 @@ class ContainerLifecycle:
         if len(later) > 1:
             expected = Expected(quiet=True)
         await_back(self._standing, node, expected)
+        for capture in self._captures:
+            with contextlib.suppress(KindaError):  # one that cannot any more tells so at its end
+                capture.catch_up()
         self._away[node.name] -= 1
 
     def _await_unpaused(self, node: NodeHandle) -> None:
@@ -154,3 +163,18 @@ class ContainerLifecycle:
             return ""
 
         wait_until(look, f"the end of the pause of {node.name}", limit=_PAUSE_LIMIT, interval=0.05)
+
+
+def _let_go_of_peers(node: NodeHandle) -> None:
+    """Let the network namespace of a node go soon after its processes.
+
+    Connections that nobody holds keep it, with its tunnel and the program on that, while they wait
+    for answers that cannot come any more: 100 s by default (``tcp_orphan_retries``, tcp(7)), 1 s
+    with one retry. The node has the default again when it starts, in a namespace of its own.
+    """
+    with contextlib.suppress(KindaError):  # a paused node runs nothing, and is stopped all the same
+        node.exec(
+            *("sysctl", "-q", "-w", "net.ipv4.tcp_orphan_retries=1"),
+            timeout=_SYSCTL_LIMIT,
+            check=False,
+        )

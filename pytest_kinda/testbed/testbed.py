@@ -84,9 +84,9 @@ class Testbed(Sending):
         self._show = progress.info if progress else show
         self._lock = threading.RLock()
         self._ledger = Ledger()
-        self._lifecycle = ContainerLifecycle(standing, self._ledger)
         self._processes: list[Process] = []
         self._captures: list[Capture] = []
+        self._lifecycle = ContainerLifecycle(standing, self._ledger, self._captures)
         self._cluster: Cluster | None = None
         self._numbers = 0
         self._closed = False

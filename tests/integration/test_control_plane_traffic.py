@@ -22,6 +22,7 @@ LINE = Topology(
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.beside,
     pytest.mark.topology(LINE, control_plane_traffic="network", engine="direct"),
 ]
 

@@ -73,7 +73,7 @@ TOPOLOGY = Topology(
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.devices,
+    pytest.mark.beside,
     pytest.mark.topology(TOPOLOGY, on_direct(TOPOLOGY)),
 ]
 

@@ -34,7 +34,7 @@ ROUTE_PROTOCOLS = {
 MTU = 1476  # 1500 less an outer IPv4 header and GRE
 FORWARDING = [Path(f"/proc/sys/net/ipv6/conf/{one}/forwarding") for one in ("all", "default")]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.xdist_group("dual_stack")]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.pytester.conftest import QUICK
 from tests.support.documents import examples
 from tests.support.topologies import PAIR_DIRECT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 def test_the_documented_experiment(pytester):

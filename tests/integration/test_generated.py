@@ -61,7 +61,7 @@ LARGER = [
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.devices,
+    pytest.mark.beside,
     pytest.mark.topology(*SMALLER, *(on_direct(one) for one in LARGER)),
 ]
 DECLARED = {one.name: one for one in (*SMALLER, *map(on_direct, LARGER))}

@@ -29,6 +29,7 @@ def test_a_lab_is_deployed_as_it_is(state_home: Path, engine: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_machines_of_a_lab_become_nodes_of_a_cluster(state_home: Path) -> None:
     topology = Topology.from_kathara(
         LAB, workers=["pc_1", "pc_2"], nodes=[ControlPlane("c1")], attach=[Link("c1", "A")]

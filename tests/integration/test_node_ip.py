@@ -10,6 +10,7 @@ from tests.integration.test_control_plane_traffic import LINE
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.beside,
     pytest.mark.topology(LINE, node_ip="docker", engine="direct"),
 ]
 

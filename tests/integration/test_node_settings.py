@@ -42,7 +42,7 @@ TOPOLOGY = Topology(
     ],
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.topology(TOPOLOGY)]
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.topology(TOPOLOGY)]
 
 
 def test_labels_and_taints_are_registered(kinda):

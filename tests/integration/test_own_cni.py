@@ -29,6 +29,7 @@ CONFLIST = {
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.beside,
     pytest.mark.topology(ALONE, cni="none", engine="direct"),
 ]
 

@@ -17,7 +17,7 @@ from pytest_kinda.testbed import Testbed
 from tests.support.documents import examples, execute
 from tests.support.topologies import on_direct
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 PROGRAM = "../../examples/p4/router.json"
 CARD = "../../examples/p4/nic.json"

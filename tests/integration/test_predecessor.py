@@ -14,7 +14,7 @@ import pytest
 from pytest_kinda import ControlPlane, Host, Link, Router, Topology, Worker
 from tests.support.topologies import DIRECT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 WEB = "mkdir -p /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
 

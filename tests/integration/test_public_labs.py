@@ -21,6 +21,8 @@ LABS = public_labs()
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.beside,
+    pytest.mark.xdist_group("public_labs"),
     pytest.mark.skipif(LABS is None, reason="no public labs here (KINDA_PUBLIC_LABS)"),
 ]
 

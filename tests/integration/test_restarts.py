@@ -28,7 +28,7 @@ SLOW = on_direct(
 )
 LANS = pytest.mark.topology(LAN, LAN_DIRECT)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 def by_hand(kinda: Any, *names: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
 from pytest_kinda.generators import fat_tree
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 TWO_WAYS = Topology(
     name="two-ways-ospf",

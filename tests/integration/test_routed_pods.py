@@ -30,7 +30,11 @@ TOPOLOGY = Topology(
 
 WEB = "mkdir /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 80 -h /tmp/www"
 
-pytestmark = [pytest.mark.slow, pytest.mark.topology(TOPOLOGY, engine="direct", pods="routed")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.beside,
+    pytest.mark.topology(TOPOLOGY, engine="direct", pods="routed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tests.support.topologies import ring
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.devices,
+    pytest.mark.beside,
     pytest.mark.topology(*(ring(one, ipv6=True) for one in ("ospf", "bgp", "rip"))),
 ]
 

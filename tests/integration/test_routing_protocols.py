@@ -16,7 +16,7 @@ NEIGHBOURS = {
     "rip": ("show ip rip status", "10.9."),
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.devices, pytest.mark.topology(*RINGS)]
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.topology(*RINGS)]
 
 
 def protocol(kinda) -> str:

@@ -38,7 +38,7 @@ DELAYS = Topology(
         *(Link("w2", "r2", delay="1ms"), Link("r1", "r2", delay="8ms", rate="100mbit")),
     ],
 )
-pytestmark = [pytest.mark.slow, pytest.mark.topology(on_direct(DELAYS))]
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.topology(on_direct(DELAYS))]
 
 BUSY = (4_000_000, 0.1)  # other tests and builds may share the machine
 

@@ -13,7 +13,7 @@ from tests.support.builds import await_true
 from tests.support.documents import examples, execute
 from tests.support.topologies import SWITCHES, SWITCHES_DIRECT
 
-pytestmark = [pytest.mark.slow, pytest.mark.devices]
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 BOTH = pytest.mark.topology(SWITCHES, SWITCHES_DIRECT)
 ONE = pytest.mark.topology(SWITCHES_DIRECT)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import pytest
 
-from tests.support.users_kernel import Outcome, run_tests
+from tests.support.users_kernel import ROOT, Outcome, run_at_once
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the package is amd64's"),
 ]
 
+HOST = Path(__file__).parent.joinpath("host").relative_to(ROOT)
+TUNNELS = f"{HOST}/test_tunnels.py"
+ELSEWHERE = f"{HOST}/test_keeper.py"
+"""A keeper's processes are the same under every kernel."""
 TCP = ("all offloads", "nodes without segmentation", "none at all")
 
 
 @pytest.fixture(scope="module")
 def there() -> Outcome:
-    """One run of all that touch the kernel's network; a keeper's processes are the same there."""
-    arguments = ["-q", "-ra", "tests/integration/host"]
-    arguments.append("--ignore=tests/integration/host/test_keeper.py")
-    outcome = run_tests(arguments, timeout=1200)
+    """One run of all that touch the kernel's network, as two shares that take as long."""
+    show = ["-q", "-ra", "--durations=8"]
+    rest = [f"--ignore={one}" for one in (TUNNELS, ELSEWHERE)]
+    outcome = run_at_once([[*show, TUNNELS], [*show, *rest, str(HOST)]], timeout=1200)
     print(outcome.console)
     print(f"Linux {outcome.release}: {len(outcome.tests)} tests in {outcome.seconds:.0f} s")
     return outcome
