@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kinda.build.readiness import ping_targets, unready_nodes, unready_pods
+from pytest_kinda.build.readiness import ping_targets, silence, unready_nodes, unready_pods
 from pytest_kinda.plan.values import NodePlan, Plan, PlanOptions, TunnelPlan
 
 
@@ -57,3 +57,13 @@ def test_a_node_answers_on_its_endpoint_and_its_gre_device() -> None:
     )
     plan = Plan("t", "s", PlanOptions(), nodes, (), (), tunnel=TunnelPlan("gre", 1476))
     assert ping_targets(plan) == {"c1": ["10.9.0.1", "10.244.0.254", "fd00:10:244::fffe"]}
+
+
+def test_a_message_names_the_first_of_many_pairs_that_are_silent() -> None:
+    assert silence({"w1": [], "w2": []}, 4) == ""
+    assert silence({"w1": ["10.9.0.5"], "w2": []}, 4) == "no answer: w1 -> 10.9.0.5"
+    many = [f"10.9.0.{at}" for at in range(100)]
+    told = silence({f"w{at}": many for at in range(64)}, 6400)
+    assert told.startswith("no answer from 6400 of 6400 pairs: w0 -> 10.9.0.0, 10.9.0.1, 10.9.0.2")
+    assert "w2 -> " in told
+    assert len(told) < 250
