@@ -17,10 +17,12 @@ from pytest_kinda.devices.device import Device
 from pytest_kinda.devices.p4_entries import Lpm, P4Entry, Ports, declared, is_towards, record
 from pytest_kinda.errors import KindaError, Problem, ProgramError
 from pytest_kinda.p4 import translate
+from pytest_kinda.p4.p4info import controller_headers
 from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.p4.sources import compile_source
 from pytest_kinda.plan.context import DeviceContext
+from pytest_kinda.plan.growth import Growth, parse_growth
 from pytest_kinda.plan.values import (
     AttachSpec,
     CommandSpec,
@@ -37,8 +39,15 @@ FOLDER = "/var/lib/kinda-p4"
 PROGRAM = f"{FOLDER}/program"
 SOURCE = f"{FOLDER}/program.json"
 DECLARED = f"{FOLDER}/declared"
+P4INFO = f"{FOLDER}/p4info.txt"
 PORT_MOST = 510
 """The highest number of a port: 9 bits, of which v1model's 511 is where packets are dropped."""
+
+CONTROLLER = "@controller"
+"""What the CPU port has for an interface."""
+
+DEPTH_MOST = 65536
+PRIORITIES_MOST = 8
 
 READY_LIMIT = 5.0
 """Seconds: whoever listens is ready, but a carrier may come a moment late."""
@@ -60,6 +69,13 @@ class P4Switch(Device):
       the switch; ``"switch"``: its links are one network; ``Lpm(...)``: a router whose forwarding
       table the plan fills.
     - ``ports``: numbers by neighbour, link or interface; without, from 1 in the order of its links.
+    - ``cpu_port``: the port by which program and controller send each other packets
+      (``packet_in``, ``packet_out``); ``p4info``: p4c's file of that name, which declares their
+      headers; without, ``NAME.p4info.txt`` beside the program where that exists.
+    - ``queue_depth`` (packets), ``queue_rate`` (packets a second) and ``priority_queues`` are
+      those of every port; without a rate no packet waits.
+    - ``grows_by``: what the program adds to packets that cross it, ``"52B+36B/hop"``: links
+      between switches and routers carry that beside the MTU of their ends.
 
     The plan's addresses of its ports are the program's to answer for: its kernel has none.
 
@@ -80,6 +96,12 @@ class P4Switch(Device):
     # beside its role it may say how; and its ports are no ports of a machine
     forwarding: Lpm | Literal["router", "switch"] = "router"  # type: ignore[misc,assignment]
     ports: Mapping[str, int] = EMPTY  # type: ignore[assignment]
+    cpu_port: int | None = None
+    p4info: str | Path | None = None
+    queue_depth: int | None = None
+    queue_rate: int | None = None
+    priority_queues: int = 1
+    grows_by: str = ""
     _names: tuple[str, str] = field(default=("", ""), init=False, compare=False, repr=False)
     _wrong: str = field(default="", init=False, compare=False, repr=False)
 
@@ -93,6 +115,7 @@ class P4Switch(Device):
                 program, wrong = Path(self.program), str(error).replace("\n  remedy: ", "; ")
         commands, listing = _read(self.commands)
         for name, value in (
+            ("p4info", _p4info(self.program, self.p4info)),
             ("program", program),
             ("commands", commands),
             ("_names", (source or "program", listing or "commands")),
@@ -131,6 +154,7 @@ class P4Switch(Device):
         if not isinstance(self.forwarding, Lpm) and self.forwarding not in ("router", "switch"):
             expected = "'router', 'switch', or Lpm(table, action=, port=, mac=)"
             yield Problem(self.where, "forwarding", repr(self.forwarding), expected)
+        yield from self._port_and_queue_problems()
         for at, one in enumerate(self.entries):
             if not isinstance(one, P4Entry):
                 expected = "P4Entry(table, match, action, params=, priority=)"
@@ -140,6 +164,37 @@ class P4Switch(Device):
             if not whole or not 0 <= number <= PORT_MOST:
                 expected = f"a number from 0 to {PORT_MOST}"
                 yield Problem(self.where, f"ports[{key}]", repr(number), expected)
+
+    def _port_and_queue_problems(self) -> Iterator[Problem]:
+        if isinstance(self.p4info, Path):
+            yield Problem(self.where, "p4info", str(self.p4info), "a file that can be read")
+        elif self.p4info:
+            try:
+                controller_headers(self.p4info)
+            except ProgramError as error:
+                yield Problem(self.where, "p4info", error.message, error.remedy or "another file")
+        for name, least, most in (
+            ("cpu_port", 0, PORT_MOST),
+            ("queue_depth", 0, DEPTH_MOST),
+            ("queue_rate", 0, 1_000_000_000),
+            ("priority_queues", 1, PRIORITIES_MOST),
+        ):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and (not whole or not least <= value <= most):
+                yield Problem(self.where, name, repr(value), f"a number from {least} to {most}")
+        if self.cpu_port is not None and self.cpu_port in self.ports.values():
+            expected = "a number that no link has"
+            yield Problem(self.where, "cpu_port", str(self.cpu_port), expected)
+        try:
+            parse_growth(self.grows_by)
+        except ValueError as error:
+            yield Problem(self.where, "grows_by", repr(self.grows_by), str(error))
+
+    @property
+    def growth(self) -> Growth:
+        """What a packet grows by; see ``plan.growth``."""
+        return parse_growth(self.grows_by)
 
     def problems_at(self, context: DeviceContext) -> Iterator[Problem]:
         """What is wrong with it at its place in the plan, with the engine of this run."""
@@ -168,14 +223,21 @@ class P4Switch(Device):
         engine, why = self._engine(context.options)
         text = str(self.program)
         program = _translated(text, self._names[0])
-        numbers = Ports(context, self.ports).numbers
+        numbers = self._ports(context).numbers
         pairs = tuple(f"{numbers[one.name]}={one.name}" for one in context.interfaces)
+        if self.cpu_port is not None:
+            pairs += (f"{self.cpu_port}={CONTROLLER}",)
         start = CommandSpec((PROGRAM, "--switch", FOLDER, *pairs))
         ready = (PROGRAM, "--ready", FOLDER, program.digest, *pairs)
         lines, _ = self._declared(program, context)
         return dataclasses.replace(
             spec,
-            files=(FileSpec(SOURCE, text=text), FileSpec(DECLARED, text=lines), *spec.files),
+            files=(
+                FileSpec(SOURCE, text=text),
+                FileSpec(DECLARED, text=lines),
+                *((FileSpec(P4INFO, text=str(self.p4info)),) if self.p4info else ()),
+                *spec.files,
+            ),
             programs=(ProgramSpec(PROGRAM, SOURCE, self._names[0]),),
             startup=(start, *spec.startup),
             attach=tuple(
@@ -205,15 +267,22 @@ class P4Switch(Device):
         return options.p4_engine, "the run's"
 
     def _declared(self, program: Program, context: DeviceContext) -> tuple[str, list[Problem]]:
-        return declared(
+        lines, problems = declared(
             self.where,
             program,
-            Ports(context, self.ports),
+            self._ports(context),
             [one for one in self.entries if isinstance(one, P4Entry)],
             self.forwarding if isinstance(self.forwarding, Lpm) else None,
             str(self.commands),
             self._names[1],
         )
+        queues = [f"queue-priorities {self.priority_queues}"] if self.priority_queues > 1 else []
+        for what, value in (("depth", self.queue_depth), ("rate", self.queue_rate)):
+            queues += [f"queue-{what} -1 {value}"] if value is not None else []
+        return "".join(f"{one}\n" for one in queues) + lines, problems
+
+    def _ports(self, context: DeviceContext) -> Ports:
+        return Ports(context, self.ports, self.cpu_port)
 
 
 @dataclass(frozen=True, repr=False)
@@ -233,13 +302,19 @@ class P4Nic:
     engine: Engine | None = None
     entries: Sequence[P4Entry | Mapping[str, Any]] = ()
     commands: str | Path = ""
+    cpu_port: int | None = None
+    p4info: str | Path | None = None
+    queue_depth: int | None = None
+    queue_rate: int | None = None
+    priority_queues: int = 1
+    grows_by: str = ""
     image: str = "@base"
     _switch: P4Switch | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         given = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
         switch = P4Switch("nic", forwarding="switch", **given)
-        for name in ("program", "entries", "commands"):
+        for name in ("program", "entries", "commands", "p4info"):
             object.__setattr__(self, name, getattr(switch, name))
         object.__setattr__(self, "_switch", switch)
 
@@ -298,6 +373,17 @@ def _port_problems(context: DeviceContext, given: Mapping[str, int]) -> Iterator
             )
         elif taken.setdefault(number, key) != key:
             yield Problem(where, f"ports[{key}]", f"{number}, as {taken[number]}", "another number")
+
+
+def _p4info(program: str | Path, given: str | Path | None) -> str | Path | None:
+    """The text of the p4info that is given, or lies beside the program; None without one."""
+    if given is not None:
+        return _read(given)[0]
+    if not _read(program)[1]:
+        return None
+    beside = declaring_directory() / program
+    found = _read(beside.with_name(f"{beside.stem}.p4info.txt"))[0]
+    return found if isinstance(found, str) else None
 
 
 def _read(given: str | Path) -> tuple[str | Path, str]:

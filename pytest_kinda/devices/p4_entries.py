@@ -125,10 +125,15 @@ def _only_key(program: Program, table: str) -> str:
 class Ports:
     """The ports of a switch at its place: numbered from 1 in the order of its links, or as given.
 
-    ``given`` are numbers by neighbour, link or interface.
+    ``given`` are numbers by neighbour, link or interface; ``taken`` is the CPU port's.
     """
 
-    def __init__(self, context: DeviceContext, given: Mapping[str, int] = EMPTY) -> None:
+    def __init__(
+        self,
+        context: DeviceContext,
+        given: Mapping[str, int] = EMPTY,
+        taken: int | None = None,
+    ) -> None:
         self.context = context
         self.numbers: dict[str, int] = {}
         named = {}
@@ -136,7 +141,7 @@ class Ports:
             found = [one for one in context.interfaces if is_towards(key, one)]
             if len(found) == 1:
                 named[found[0].name] = number
-        free = iter(one for one in range(1, 512) if one not in named.values())
+        free = iter(one for one in range(1, 512) if one not in (*named.values(), taken))
         for one in context.interfaces:
             self.numbers[one.name] = named[one.name] if one.name in named else next(free)
 

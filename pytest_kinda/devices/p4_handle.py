@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pytest_kinda.devices.p4 import DECLARED, FOLDER, PROGRAM, SOURCE
+from pytest_kinda.devices.p4 import CONTROLLER, DECLARED, FOLDER, P4INFO, PROGRAM, SOURCE
 from pytest_kinda.devices.p4_entries import in_words, one_towards, told
 from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError
+from pytest_kinda.p4 import compile_program, translate
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import (
     Control,
@@ -20,14 +21,28 @@ from pytest_kinda.p4.control import (
     Statistics,
     TableControl,
 )
+from pytest_kinda.p4.control_objects import DigestControl, MeterControl
+from pytest_kinda.p4.p4info import controller_headers
+from pytest_kinda.p4.packets import PacketControl, PacketIn
 from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.p4.sockets import AT_ONCE, Answers
+from pytest_kinda.p4.sources import compile_source
+from pytest_kinda.p4.state import declared_state, differences
+from pytest_kinda.p4.values import Natural
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.processes import Execution, Session
 
 ANSWER_LIMIT = 30.0
 """Seconds for one exchange with a switch."""
+
+PACKET_LIMIT = 5.0
+"""Seconds that a test waits for a packet, unless it says otherwise."""
+
+SHOWN = 5
+"""Differences that an error lists."""
+
+SWAPPED = f"{FOLDER}/swapped"
 
 
 @dataclass(frozen=True)
@@ -59,15 +74,32 @@ class P4SwitchHandle(DeviceHandle):
     assert s1.counter("received").read(s1.port("h1")).packets == 0
     """
 
+    _swapped: Program | None = None
+    _swapped_info = ""
+
     @property
     def engine(self) -> str:
         """What runs its program: ``native``."""
         return "native"
 
-    @cached_property
+    @property
     def program(self) -> Program:
-        """The program that it was declared with. Raises ProgramError."""
+        """The program that it runs: the declared one, or that of ``swap``. Raises ProgramError."""
+        return self._swapped if self._swapped is not None else self._declared_program
+
+    @cached_property
+    def _declared_program(self) -> Program:
         return parse_program(self._file(SOURCE).encode(), self.planned.name)
+
+    @cached_property
+    def cpu_port(self) -> int | None:
+        """The port by which program and controller send each other packets; None without one."""
+        assert self.planned.device is not None
+        for word in self.planned.device.startup[0].argv:
+            number, _, interface = word.partition("=")
+            if interface == CONTROLLER:
+                return int(number)
+        return None
 
     @property
     def ports(self) -> tuple[P4Port, ...]:
@@ -122,6 +154,87 @@ class P4SwitchHandle(DeviceHandle):
         """Say to which ports a group's packets go. Raises P4ControlError."""
         self.control.multicast(group, copies)
 
+    def meter(self, name: str) -> MeterControl:
+        """A meter array, or the meter of a table's entries, by its name. Raises P4ControlError."""
+        return self.control.meter(name)
+
+    def digest(self, name: str) -> DigestControl:
+        """What the program sends by ``digest``. Raises P4ControlError."""
+        return self.control.digest(name)
+
+    def queue(
+        self,
+        port: int | None = None,
+        *,
+        rate: int | None = None,
+        depth: int | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Say what a port's egress queues do, or those of every port.
+
+        ``rate`` is packets a second (0: no limit, nothing waits), ``depth`` how many packets wait
+        in a queue; with ``priority`` it is one queue's, else that of each. Raises P4ControlError.
+        """
+        if depth is not None:
+            self.control.queue_depth(depth, port, priority)
+        if rate is not None:
+            self.control.queue_rate(rate, port, priority)
+
+    def packet_out(self, payload: bytes, fields: Mapping[str, Natural] | None = None) -> None:
+        """Send the program a packet by its CPU port.
+
+        With ``fields`` those of the p4info's header ``packet_out`` go before it. Raises
+        P4ControlError for a field that does not fit, or a switch without ``cpu_port=``. Example::
+
+            s1.packet_out(frame, {"egress_port": s1.port("h2")})
+        """
+        self._packets.send(payload, fields)
+
+    def packet_in(self, timeout: float = PACKET_LIMIT) -> PacketIn:
+        """The oldest packet that the program has sent to its CPU port, waited for.
+
+        Raises WaitTimeoutError after ``timeout`` seconds; P4ControlError where packets were lost
+        because nobody took them, or the switch has no CPU port.
+        """
+        # the room for waiting belongs to the build, and is loaded where a test waits
+        from pytest_kinda.build.awaiting import wait_until
+
+        return self._packets.next(
+            lambda look: wait_until(
+                look, f"a packet at the CPU port of {self.name}", limit=timeout, interval=0.01
+            )
+        )
+
+    def packets_in(self) -> list[PacketIn]:
+        """All packets that wait at the CPU port now, oldest first. Raises P4ControlError."""
+        return self._packets.take()
+
+    def swap(self, program: str | Path) -> None:
+        """Let it run another program, on the same ports; its tables have the program's entries.
+
+        ``program`` is a JSON file of p4c's, or a P4 source where p4c is on PATH. Packets that come
+        meanwhile are lost. After the test the declared program is put back. Raises ProgramError
+        for one that cannot be translated, P4ControlError where the switch does not start with it;
+        the one before goes on then, where it had not been ended.
+        """
+        path = Path(program)
+        text = compile_source(path) if path.suffix == ".p4" else path.read_text("utf-8")
+        made = parse_program(text.encode(), path.name)
+        self.write_file(SWAPPED, compile_program(translate(made)).read_bytes(), mode=0o755)
+        self._take_over(SWAPPED, "-")
+        self._swapped = made
+        info = path.with_name(f"{path.stem}.p4info.txt")
+        self._swapped_info = info.read_text("utf-8") if info.exists() else ""
+
+    def _take_over(self, binary: str, declared: str) -> None:
+        assert self.planned.device is not None
+        pairs = self.planned.device.startup[0].argv[3:]
+        self.__dict__.pop("_packets", None)  # another program has other headers
+        self._channel.close()
+        done = self.exec(binary, "--swap", FOLDER, declared, *pairs, check=False)
+        if done.rc:
+            raise P4ControlError(f"{self.name}: the program was not exchanged: {done.stderr}")
+
     def statistics(self) -> Statistics:
         """What it has received, sent and lost since the start or the last reset."""
         return self.control.statistics()
@@ -138,20 +251,30 @@ class P4SwitchHandle(DeviceHandle):
         return self.read_text(f"{FOLDER}/log")
 
     def reset(self) -> None:
-        """Its declared entries and nothing else, zeroed registers and counters.
+        """The state that its program starts with, and what was declared: nothing else.
 
-        What is done after each test; the entries are read again. Raises P4ControlError where they
-        are not as declared then.
+        What is done after each test. All of it is read again before the next packet comes:
+        entries, default actions, registers, counters, meters, members and groups, value sets,
+        copies, queues, digests. Raises P4ControlError where something is otherwise.
         """
-        self.control.reset()
-        if differences := self._differences():
+        self._packets.clear()
+        found = self.control.reset()
+        lines = [] if self._swapped is not None else self._file(DECLARED).splitlines()
+        wrong = differences(self.program, declared_state(self.program, lines), found)
+        if (loaded := self.control.loaded()) != self.program.digest:
+            wrong = [f"it runs the program {loaded[:12]}, not {self.program.digest[:12]}"]
+        if wrong:
+            more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
             raise P4ControlError(
-                f"{self.name}: not as declared after a reset: {'; '.join(differences)}",
+                f"{self.name}: not as declared after a reset: {'; '.join(wrong[:SHOWN])}{more}",
                 remedy="a switch that has started again has another state",
             )
 
     def put_back(self) -> None:
-        """``reset``."""
+        """The program that it was declared with, and ``reset``."""
+        if self._swapped is not None:
+            self._swapped = None
+            self._take_over(PROGRAM, Path(DECLARED).name)
         self.reset()
 
     def close(self) -> None:
@@ -163,45 +286,16 @@ class P4SwitchHandle(DeviceHandle):
         return next(one.text for one in self.planned.device.files if one.path == path)
 
     @cached_property
+    def _packets(self) -> PacketControl:
+        assert self.planned.device is not None
+        given = (one.text for one in self.planned.device.files if one.path == P4INFO)
+        info = self._swapped_info if self._swapped is not None else next(given, "")
+        return PacketControl(self.control, controller_headers(info))
+
+    @cached_property
     def _channel(self) -> _Channel:
         ports = told(self.planned.interfaces, self.planned.port_numbers)
         return _Channel(self.name, self._execution, ports)
-
-    def _differences(self) -> list[str]:
-        """What its tables and program have that was not declared, or lack."""
-        found = []
-        if (loaded := self.control.loaded()) != self.program.digest:
-            found.append(f"it runs the program {loaded[:12]}, not {self.program.digest[:12]}")
-        declared: dict[int, set[str]] = {}
-        defaults: dict[int, str] = {}
-        cleared = set()
-        for line in self._file(DECLARED).splitlines():
-            words = line.split()
-            if words[0] == "add":
-                declared.setdefault(int(words[1]), set()).add(" ".join(words[2:]))
-            elif words[0] == "default":
-                defaults[int(words[1])] = " ".join(words[2:])
-            elif words[0] == "clear":
-                cleared.add(int(words[1]))
-        keyed = [
-            (number, table)
-            for number, table in enumerate(self.program.tables)
-            if table.keys and number not in cleared
-        ]
-        answers = self._channel.ask([f"dump {number}" for number, _ in keyed])
-        for (number, table), answer in zip(keyed, answers, strict=True):
-            rows = [line.split()[1:] for line in answer[:-1]]
-            there = {" ".join((*row[1:4], *row[6:])) for row in rows if row and row[0] != "default"}
-            default = next((" ".join(row[1:]) for row in rows if row[:1] == ["default"]), "")
-            if defaults.get(number, default) != default:
-                found.append(f"table {table.name} has another default action")
-            wanted = declared.get(number, set())
-            extra = len(there - wanted) - len(table.entries or ())
-            if missing := wanted - there:
-                found.append(f"table {table.name} lacks {len(missing)} entries")
-            if extra:
-                found.append(f"table {table.name} has {extra} entries too many")
-        return found
 
 
 class _Channel:

@@ -31,6 +31,7 @@ from pytest_kinda.p4.control_values import (
 from pytest_kinda.p4.objects import Profile
 from pytest_kinda.p4.packing import packed
 from pytest_kinda.p4.program import Action, Cells, Program, Table
+from pytest_kinda.p4.state import State, read_state
 from pytest_kinda.p4.values import Match, Natural, match_value, number, unpacked
 
 __all__ = [
@@ -168,16 +169,25 @@ class Control:
         words = " ".join(f"{port} {replica}" for port, replica in pairs)
         self.ask([f"group {group} {words}".strip()], f"multicast group {group}")
 
-    def queue_rate(self, packets_per_second: int, port: int | None = None) -> None:
-        """Say how many packets a second leave by a port, or by each of all; 0: no limit."""
-        self._queue("rate", packets_per_second, port)
+    def queue_rate(
+        self, packets_per_second: int, port: int | None = None, priority: int | None = None
+    ) -> None:
+        """Say how many packets a second leave by a port, or by each of all; 0: no limit.
 
-    def queue_depth(self, packets: int, port: int | None = None) -> None:
-        """Say how many packets wait at a port with a rate, 64 unless said; more are lost."""
-        self._queue("depth", packets, port)
+        A port's queues have their own rates: with ``priority`` it is that of one, else of each.
+        """
+        self._queue("rate", packets_per_second, port, priority)
 
-    def _queue(self, what: str, value: int, port: int | None) -> None:
-        self.ask([f"queue-{what} {-1 if port is None else port} {value}"], f"queue {what}")
+    def queue_depth(
+        self, packets: int, port: int | None = None, priority: int | None = None
+    ) -> None:
+        """Say how many packets wait in a queue that has a rate, 64 unless said; more are lost."""
+        self._queue("depth", packets, port, priority)
+
+    def _queue(self, what: str, value: int, port: int | None, priority: int | None) -> None:
+        words = [str(-1 if port is None else port), str(value)]
+        words += [] if priority is None else [str(priority)]
+        self.ask([f"queue-{what} {' '.join(words)}"], f"queue {what}")
 
     def statistics(self) -> Statistics:
         """What the switch has received, sent and lost."""
@@ -188,9 +198,16 @@ class Control:
         """The digest of the program that the switch runs."""
         return self.ask(["program"], "program")[0][-1].split()[1]
 
-    def reset(self) -> None:
-        """Put the switch back to its start: declared entries, zeroed state, no copies."""
-        self.ask(["reset"], "reset")
+    def reset(self) -> State:
+        """Put the switch back to its start: declared entries, zeroed state, no copies.
+
+        Answers with what it holds then, read before the next packet.
+        """
+        return read_state(self.ask(["reset"], "reset")[0][:-1])
+
+    def state(self) -> State:
+        """All that it holds and has counted, see ``p4.state``."""
+        return read_state(self.ask(["state"], "state")[0][:-1])
 
 
 class TableControl:

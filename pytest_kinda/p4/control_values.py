@@ -90,6 +90,7 @@ class Statistics:
     queue_full: int
     no_such_port: int
     send_failed: int
+    controller_full: int = 0
 
 
 @dataclass(frozen=True)

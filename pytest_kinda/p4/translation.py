@@ -12,7 +12,7 @@ from pytest_kinda.p4.parsers import Deparsing, Parsing
 from pytest_kinda.p4.program import FieldRef, Program
 from pytest_kinda.p4.stores import Stores
 
-VERSION = 2
+VERSION = 3
 """Rises when the control protocol changes."""
 
 
@@ -55,6 +55,8 @@ def translate(program: Program) -> str:
         _file("words.h"),
         _file("control.h"),
         _file("control_objects.h"),
+        _file("controller.h"),
+        _file("state.h"),
         _file("commands.h"),
         _file("client.h"),
         _file("main.h"),
@@ -130,7 +132,7 @@ class _Metadata:
             enqueued_at = self._get("queueing_metadata.enq_timestamp")
             dequeued = self._set("queueing_metadata.deq_timedelta", f"now - {enqueued_at}")
             dequeued += self._set("queueing_metadata.deq_qdepth", "p->behind")
-            dequeued += self._set("queueing_metadata.qid", "0")
+            dequeued += self._set("queueing_metadata.qid", "p->priority")
         cleared = "".join(
             f"    memset(&{self.layout.header(one.name)}, 0, "
             f"sizeof {self.layout.header(one.name)});\n"

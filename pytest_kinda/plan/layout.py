@@ -25,16 +25,20 @@ class Port:
 
 @dataclass
 class Segment:
-    """A collision domain: the two ends of a cable, or all ends at a hub."""
+    """A collision domain: the two ends of a cable, or all ends at a hub.
+
+    ``room`` is for what programs on the way add to packets.
+    """
 
     name: str
     ports: list[Port] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    room: int = 0
 
     @property
     def mtu(self) -> int:
         """What fits through every part of it."""
-        return min(one.mtu for one in self.links)
+        return min(one.mtu for one in self.links) + self.room
 
 
 @dataclass

@@ -26,6 +26,7 @@ from pytest_kinda.plan.codec import signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind, FarEnd
 from pytest_kinda.plan.dynamic import routing_contexts, routing_problems
 from pytest_kinda.plan.engines import engine_problems
+from pytest_kinda.plan.growth import grow
 from pytest_kinda.plan.layout import Layout, Port, lay_out, others_at
 from pytest_kinda.plan.naming import engine_names, mac
 from pytest_kinda.plan.routing import path_problems, routes
@@ -91,6 +92,7 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
     layout = lay_out(topology)
     problems = engine_problems(layout, options.engine) + path_problems(layout)
     problems += routing_problems(layout)
+    problems += grow(layout)
     way_out = outside.problems(layout, options)
     problems += way_out
     addresses = assign(layout, options, problems)

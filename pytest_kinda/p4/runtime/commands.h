@@ -26,6 +26,7 @@ static void everything_reset(void)
         group_set(i, NULL, 0);
     memset(sessions, 0, sizeof sessions);
     queues_reset();
+    controller_clear();
     memset(lost_counts, 0, sizeof lost_counts);
     received = sent = 0;
     declared_entries();
@@ -36,9 +37,9 @@ static const char *(*declared_state)(void);
 
 static const char *command_reset(struct words *w, struct reply *reply)
 {
-    (void)w, (void)reply;
     everything_reset();
-    return declared_state ? declared_state() : NULL;
+    const char *bad = declared_state ? declared_state() : NULL;
+    return bad ? bad : command_state(w, reply); /* before the next packet */
 }
 
 static const char *command_program(struct words *w, struct reply *reply)
@@ -57,6 +58,7 @@ static const char *command_statistics(struct words *w, struct reply *reply)
 }
 
 /* Of a switch with interfaces, see main.h. */
+static const char *command_end(struct words *w, struct reply *reply);
 static const char *command_attach(struct words *w, struct reply *reply);
 static const char *command_ports(struct words *w, struct reply *reply);
 
@@ -96,7 +98,12 @@ static const struct command {
     {"mirror", command_mirror},
     {"queue-rate", command_queue_rate},
     {"queue-depth", command_queue_depth},
+    {"queue-priorities", command_queue_priorities},
+    {"packets-take", command_packets_take},
+    {"packet-send", command_packet_send},
+    {"state", command_state},
     {"reset", command_reset},
+    {"end", command_end},
     {"attach", command_attach},
     {"ports", command_ports},
     {"program", command_program},

@@ -299,22 +299,53 @@ static const char *command_mirror(struct words *w, struct reply *reply)
     return w->bad;
 }
 
-/* PORT, or -1 for all, and packets a second; 0: as fast as they come. */
+/* Which queues: PORT, or -1 for all, and after the VALUE perhaps a priority; else all of them. */
+static void queues_words(struct words *w, int64_t most, int64_t *value, int64_t first[2],
+                         int64_t last[2])
+{
+    int64_t port = number(w, -1, PORT_MOST);
+    *value = number(w, 0, most);
+    int64_t priority = more(w) ? number(w, 0, PRIORITIES_MOST - 1) : -1;
+    first[0] = port < 0 ? 0 : port;
+    last[0] = port < 0 ? PORT_MOST : port;
+    first[1] = priority < 0 ? 0 : priority;
+    last[1] = priority < 0 ? PRIORITIES_MOST - 1 : priority;
+}
+
+/* Packets a second; 0: as fast as they come. */
 static const char *command_queue_rate(struct words *w, struct reply *reply)
 {
-    int64_t port = number(w, -1, PORT_MOST), rate = number(w, 0, 1000000000);
+    int64_t rate, first[2], last[2];
+    queues_words(w, 1000000000, &rate, first, last);
     (void)reply;
-    for (int64_t i = port < 0 ? 0 : port; !w->bad && i <= (port < 0 ? PORT_MOST : port); i++)
-        queue_rate_set((uint16_t)i, (uint64_t)rate);
+    for (int64_t i = first[0]; !w->bad && i <= last[0]; i++)
+        for (int64_t k = first[1]; k <= last[1]; k++)
+            queue_rate_set((uint16_t)i, (unsigned)k, (uint64_t)rate);
     return w->bad;
 }
 
-/* PORT, or -1 for all, and how many packets may wait. */
+/* How many packets may wait. */
 static const char *command_queue_depth(struct words *w, struct reply *reply)
 {
-    int64_t port = number(w, -1, PORT_MOST), depth = number(w, 0, DEPTH_MOST);
+    int64_t depth, first[2], last[2];
+    queues_words(w, DEPTH_MOST, &depth, first, last);
     (void)reply;
-    for (int64_t i = port < 0 ? 0 : port; !w->bad && i <= (port < 0 ? PORT_MOST : port); i++)
-        port_queues[i].depth = (uint32_t)depth;
+    for (int64_t i = first[0]; !w->bad && i <= last[0]; i++)
+        for (int64_t k = first[1]; k <= last[1]; k++)
+            port_queues[i][k].depth = (uint32_t)depth;
     return w->bad;
+}
+
+/* How many queues each port has; what waits is for the priorities there are. */
+static const char *command_queue_priorities(struct words *w, struct reply *reply)
+{
+    uint32_t count = (uint32_t)number(w, 1, PRIORITIES_MOST);
+    (void)reply;
+    if (w->bad)
+        return w->bad;
+    for (unsigned i = 0; i < listed_count; i++)
+        if (queued_at(listed_queues[i]))
+            return "packets wait in the queues there are";
+    priorities = count;
+    return NULL;
 }

@@ -8,8 +8,13 @@
  *       the same in the background, once all is ready: commands on FOLDER/control, messages in
  *       FOLDER/log; the commands in FOLDER/declared, where it is there, are carried out first
  *       and after each reset. An interface that is missing is a port to be attached later
+ *   PROGRAM --swap FOLDER DECLARED PORT=INTERFACE...
+ *       takes the place of the switch that runs there, which ends; DECLARED is the name of the
+ *       file of commands in FOLDER, or - for none
  *   PROGRAM --ask FOLDER [COMMAND...]        asks such a switch, see client.h
  *   PROGRAM --ready FOLDER HASH PORT=INTERFACE...
+ *
+ * The interface @controller makes a port the CPU port, see controller.h.
  *
  * A record is its port and its length (big-endian, 32 bits each) and that many bytes. A record
  * of port COMMAND is a line of the control protocol; it is answered by such a record when
@@ -30,6 +35,7 @@
 #define COMMAND 0xffffffffu
 #define BATCH 32
 #define CLIENTS_MOST 16
+#define CONTROLLER "@controller"
 
 __attribute__((noreturn, format(printf, 1, 2)))
 static void fail(const char *format, ...)
@@ -139,6 +145,10 @@ static void packet_out(struct packet *p)
         packet_free(p);
         return;
     }
+    if ((int64_t)p->out_port == controller_port) {
+        controller_keep(p);
+        return;
+    }
     struct port *port = p->out_port <= PORT_MOST ? &ports[p->out_port] : NULL;
     if (!port || port->socket <= 0) {
         sent--;
@@ -159,6 +169,10 @@ static const char *port_open(uint16_t number, const char *name)
     struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
     struct packet_mreq everything = {.mr_type = PACKET_MR_PROMISC};
 
+    if (!strcmp(name, CONTROLLER)) {
+        controller_port = number;
+        return NULL;
+    }
     if (strlen(name) >= sizeof port->name) {
         snprintf(bad, sizeof bad, "port %u: %.40s... is no name of an interface", number, name);
         return bad;
@@ -216,6 +230,8 @@ static const char *command_ports(struct words *w, struct reply *reply)
             state = flags.ifr_flags & IFF_UP && flags.ifr_flags & IFF_RUNNING ? "up" : "down";
         say(reply, "- %u %s %s\n", used_ports[i], port->name, state);
     }
+    if (controller_port >= 0)
+        say(reply, "- %d " CONTROLLER " up\n", controller_port);
     return NULL;
 }
 
@@ -285,6 +301,13 @@ static void stop(int number)
 {
     (void)number;
     stopped = 1;
+}
+
+static const char *command_end(struct words *w, struct reply *reply)
+{
+    (void)w, (void)reply;
+    stopped = 1;
+    return NULL;
 }
 
 static void control_open(const char *path)
@@ -409,6 +432,7 @@ static int interfaces_run(void)
             else if (clients[i].fd && happened)
                 client_read(&clients[i]);
         }
+        busy |= waiting.first != NULL; /* a client has sent a packet */
     }
     return 0;
 }
@@ -481,15 +505,31 @@ static uint16_t port_word(char *text, char **name)
     return (uint16_t)found;
 }
 
+/* Ends the switch that runs in this folder, if one does. */
+static void predecessor_end(void)
+{
+    static const char end[] = "end\n";
+    char answer[64];
+    int fd = switch_of(".");
+    if (fd < 0)
+        return;
+    if (all_written(fd, end, sizeof end - 1))
+        while (read(fd, answer, sizeof answer) > 0)
+            ; /* until it is gone */
+    close(fd);
+}
+
 /* Everything that can fail has failed, or not, before the caller goes on. */
-static void into_background(void)
+static void into_background(bool awaits)
 {
     int log = open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (log < 0 || nothing < 0)
         fail("log: %s", strerror(errno));
-    if (flock(log, LOCK_EX | LOCK_NB))
+    alarm(awaits ? 10 : 0);
+    if (flock(log, awaits ? LOCK_EX : LOCK_EX | LOCK_NB))
         fail("a switch runs there already");
+    alarm(0);
     control_open("control");
     pid_t child = fork();
     if (child < 0)
@@ -523,7 +563,8 @@ int main(int count, char **words)
 
     if (count == 2 && !strcmp(words[1], "--stdio"))
         return records_run();
-    bool background = count >= 3 && !strcmp(words[1], "--switch");
+    bool swaps = count >= 4 && !strcmp(words[1], "--swap");
+    bool background = swaps || (count >= 3 && !strcmp(words[1], "--switch"));
     if (background || (count >= 3 && !strcmp(words[1], "--socket"))) {
         struct sigaction action = {.sa_handler = stop};
         sigaction(SIGTERM, &action, NULL);
@@ -531,22 +572,25 @@ int main(int count, char **words)
         random_state ^= clock_start | 1;
         if (background && chdir(words[2]))
             fail("%s: %s", words[2], strerror(errno));
-        for (int i = 3; i < count; i++) {
+        if (background)
+            declared_load(swaps ? words[3] : "declared");
+        if (swaps)
+            predecessor_end();
+        for (int i = swaps ? 4 : 3; i < count; i++) {
             char *name;
             uint16_t port = port_word(words[i], &name);
             const char *bad = port_open(port, name);
             if (bad && !(background && !ports[port].index))
                 fail("%s", bad);
         }
-        if (background) {
-            declared_load("declared");
-            into_background();
-        } else {
+        if (background)
+            into_background(swaps);
+        else
             control_open(words[2]);
-        }
         return interfaces_run();
     }
     fail("usage: %s --stdio | --socket PATH PORT=INTERFACE... | --switch FOLDER "
-         "PORT=INTERFACE... | --ask FOLDER [COMMAND...] | --ready FOLDER HASH PORT=INTERFACE...",
+         "PORT=INTERFACE... | --swap FOLDER DECLARED PORT=INTERFACE... | "
+         "--ask FOLDER [COMMAND...] | --ready FOLDER HASH PORT=INTERFACE...",
          words[0]);
 }

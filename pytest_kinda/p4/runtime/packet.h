@@ -26,7 +26,7 @@ typedef __int128 i128;
 
 /* Why a packet was not sent; each is counted. */
 enum lost { LOST_BY_PROGRAM, LOST_TOO_LONG, LOST_TOO_MANY_PASSES, LOST_ASSERTION, LOST_PRIORITY,
-            LOST_QUEUE, LOST_PORT, LOST_SEND, LOST_KINDS };
+            LOST_QUEUE, LOST_PORT, LOST_SEND, LOST_CONTROLLER, LOST_KINDS };
 
 /* ---- bits: big-endian, as they stand in a packet ---- */
 
@@ -141,7 +141,8 @@ struct packet {
     uint32_t length;      /* packet_length: follows added and removed headers */
     uint32_t arrived;     /* bytes that came in: what counters count */
     uint32_t passes;
-    uint32_t behind;      /* packets in the port's queue when it left that */
+    uint32_t behind;      /* packets in the port's queues when it left one */
+    uint32_t priority;    /* which of them */
     uint64_t due;         /* when it leaves it: nanoseconds */
     enum stage stage;
     uint32_t error;       /* parser_error */

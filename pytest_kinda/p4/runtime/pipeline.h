@@ -100,12 +100,13 @@ static void to_egress(struct packet *p, uint32_t port)
     p->out_port = port;
     p->stage = EGRESS;
     p->exits = false;
-    if (metadata_priority(p)) { /* there is one queue to a port */
+    p->priority = metadata_priority(p);
+    if (p->priority >= priorities) {
         lose(p, LOST_PRIORITY);
         return;
     }
-    struct port_queue *q = queue_of(port);
-    metadata_enqueued(p, microseconds(), q ? q->count : 0);
+    struct port_queue *q = queue_of(port, p->priority);
+    metadata_enqueued(p, microseconds(), q ? queued_at(port) : 0);
     if (q)
         queue_wait(q, p);
     else
