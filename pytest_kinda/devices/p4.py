@@ -71,7 +71,7 @@ class P4Switch(Device):
     - ``ports``: numbers by neighbour, link or interface; without, from 1 in the order of its links.
     - ``cpu_port``: the port by which program and controller send each other packets
       (``packet_in``, ``packet_out``); ``p4info``: p4c's file of that name, which declares their
-      headers; without, ``NAME.p4info.txt`` beside the program where that exists.
+      headers; with ``cpu_port`` also ``NAME.p4info.txt`` beside the program is found.
     - ``queue_depth`` (packets), ``queue_rate`` (packets a second) and ``priority_queues`` are
       those of every port; without a rate no packet waits.
     - ``grows_by``: what the program adds to packets that cross it, ``"52B+36B/hop"``: links
@@ -115,7 +115,7 @@ class P4Switch(Device):
                 program, wrong = Path(self.program), str(error).replace("\n  remedy: ", "; ")
         commands, listing = _read(self.commands)
         for name, value in (
-            ("p4info", _p4info(self.program, self.p4info)),
+            ("p4info", _p4info(self.program, self.p4info, self.cpu_port is not None)),
             ("program", program),
             ("commands", commands),
             ("_names", (source or "program", listing or "commands")),
@@ -375,11 +375,11 @@ def _port_problems(context: DeviceContext, given: Mapping[str, int]) -> Iterator
             yield Problem(where, f"ports[{key}]", f"{number}, as {taken[number]}", "another number")
 
 
-def _p4info(program: str | Path, given: str | Path | None) -> str | Path | None:
-    """The text of the p4info that is given, or lies beside the program; None without one."""
+def _p4info(program: str | Path, given: str | Path | None, wanted: bool) -> str | Path | None:
+    """The text of the p4info that is given, or ``wanted`` and beside the program; else None."""
     if given is not None:
         return _read(given)[0]
-    if not _read(program)[1]:
+    if not wanted or not _read(program)[1]:
         return None
     beside = declaring_directory() / program
     found = _read(beside.with_name(f"{beside.stem}.p4info.txt"))[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_kinda.devices.p4 import CONTROLLER, DECLARED, FOLDER, P4INFO, PROGRAM, SOURCE
 from pytest_kinda.devices.p4_entries import in_words, one_towards, told
-from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError
+from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError, WaitTimeoutError
 from pytest_kinda.p4 import compile_program, translate
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import (
@@ -32,6 +32,7 @@ from pytest_kinda.p4.state import declared_state, differences
 from pytest_kinda.p4.values import Natural
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.processes import Execution, Session
+from pytest_kinda.topology.declared import declaring_directory
 
 ANSWER_LIMIT = 30.0
 """Seconds for one exchange with a switch."""
@@ -205,19 +206,27 @@ class P4SwitchHandle(DeviceHandle):
             )
         )
 
-    def packets_in(self) -> list[PacketIn]:
-        """All packets that wait at the CPU port now, oldest first. Raises P4ControlError."""
-        return self._packets.take()
+    def packets_in(self, wait: float = 0.0) -> list[PacketIn]:
+        """All packets that wait at the CPU port, oldest first.
+
+        Where there are none, those that come first within ``wait`` seconds; perhaps none.
+        Raises P4ControlError as ``packet_in`` does.
+        """
+        if found := self._packets.take():
+            return found
+        with suppress(WaitTimeoutError):
+            return [self.packet_in(wait), *self._packets.take()] if wait else []
+        return []
 
     def swap(self, program: str | Path) -> None:
         """Let it run another program, on the same ports; its tables have the program's entries.
 
-        ``program`` is a JSON file of p4c's, or a P4 source where p4c is on PATH. Packets that come
-        meanwhile are lost. After the test the declared program is put back. Raises ProgramError
-        for one that cannot be translated, P4ControlError where the switch does not start with it;
-        the one before goes on then, where it had not been ended.
+        ``program`` is a JSON file of p4c's, or a P4 source where p4c is on PATH, relative to the
+        file of the test. Packets that come meanwhile are lost. After the test the declared program
+        is put back. Raises ProgramError for one that cannot be translated, P4ControlError where
+        the switch does not start with it.
         """
-        path = Path(program)
+        path = declaring_directory() / program
         text = compile_source(path) if path.suffix == ".p4" else path.read_text("utf-8")
         made = parse_program(text.encode(), path.name)
         self.write_file(SWAPPED, compile_program(translate(made)).read_bytes(), mode=0o755)

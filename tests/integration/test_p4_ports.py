@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,12 @@ import pytest
 
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import P4ControlError
-from pytest_kinda.p4 import Control, NewEntry, compile_program, read_program, translate
+from pytest_kinda.p4 import Control, NewEntry, read_program
 from pytest_kinda.p4.commands import run_commands
+from pytest_kinda.p4.p4info import controller_headers
+from pytest_kinda.p4.packets import PacketControl
 from pytest_kinda.p4.sockets import SocketChannel
+from pytest_kinda.p4.state import declared_state, differences
 from tests.support import p4_programs as p4
 from tests.support.p4_record import ROUTER
 from tests.support.p4_router import COMMANDS, frame, ipv4
@@ -33,7 +37,7 @@ class Running:
 
     def __init__(self, folder: Path) -> None:
         self.program = read_program(ROUTER)
-        binary = compile_program(translate(self.program), folder, flags=p4.QUICK)
+        binary = p4.binary(ROUTER)
         self.place = FakeContainer("p4-ports")
         self.ends: dict[int, socket.socket] = {}
         for port in PORTS:
@@ -172,21 +176,22 @@ def test_an_interface_that_is_missing_is_an_error_at_once(running: Running, tmp_
 class Background:
     """The router as a device runs it: in the background, from a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Path = ROUTER) -> None:
         self.folder = folder
-        self.program = read_program(ROUTER)
-        made = compile_program(translate(self.program), folder, flags=p4.QUICK)
-        self.binary = made.rename(folder / "program")
+        self.program = read_program(program)
+        self.binary = Path(shutil.copy(p4.binary(program), folder / "program"))
         self.place = FakeContainer("p4-background")
         self.add_link()
 
     def add_link(self) -> None:
         self.place.run("ip", "link", "add", "p1", "type", "veth", "peer", "e1")
         for name in ("p1", "e1"):
-            self.place.run("ip", "link", "set", name, "up")
+            self.place.run("ip", "link", "set", name, "up", "addrgenmode", "none")
 
-    def call(self, mode: str, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [str(self.binary), mode, str(self.folder), *words]
+    def call(
+        self, mode: str, *words: str, binary: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        argv = [str(binary or self.binary), mode, str(self.folder), *words]
         options = {"capture_output": True, "text": True, "timeout": 30, "check": False}
         done: subprocess.CompletedProcess[str] = self.place.call(
             partial(subprocess.run, argv, **options)
@@ -238,7 +243,8 @@ def test_a_reset_brings_back_what_was_declared(background: Background) -> None:
     background.call("--switch", "1=p1")
     assert background.call("--ask", "clear 1", "dump 1").stdout.splitlines()[-1] == "ok 0"
     lines = background.call("--ask", "reset", "dump 1").stdout.splitlines()
-    assert lines[1] == "- 0 0 0a000100 ffffff00 0 0 3 2 1 2"
+    assert "- entry 1 0 0a000100 ffffff00 3 2 1 2" in lines
+    assert lines[-3] == "- 0 0 0a000100 ffffff00 0 0 3 2 1 2"
 
 
 def test_a_declared_entry_that_is_refused_ends_the_start_with_its_name(
@@ -283,3 +289,136 @@ def test_a_switch_that_is_gone_is_told_with_the_end_of_its_log(background: Backg
     said = background.call("--ready", background.program.digest, "1=p1").stderr
     assert "no P4 switch answers in" in said
     assert "its log ends with: poll: it went wrong" in said
+
+
+# a controller
+
+
+PUNT = Path(__file__).parents[1] / "data" / "p4" / "punt.json"
+CPU = 510
+
+
+def punting(folder: Path, *words: str) -> Background:
+    found = Background(folder, PUNT)
+    done = found.call("--switch", "1=p1", *words)
+    assert done.returncode == 0, done.stderr
+    return found
+
+
+@pytest.fixture
+def punt(tmp_path: Path) -> Iterator[Background]:
+    found = punting(tmp_path, f"{CPU}=@controller")
+    yield found
+    found.close()
+
+
+def controller(punt: Background) -> tuple[SocketChannel, PacketControl]:
+    channel = SocketChannel(punt.folder / "control")
+    headers = controller_headers(PUNT.with_suffix(".p4info.txt").read_text())
+    return channel, PacketControl(Control(punt.program, channel), headers)
+
+
+def soon(look: Callable[[], str]) -> None:
+    wait_until(look, "a packet", limit=10, interval=0.01)
+
+
+def test_packets_go_to_the_controller_and_back(punt: Background) -> None:
+    assert punt.call("--ready", punt.program.digest, "1=p1", f"{CPU}=@controller").returncode == 0
+    channel, packets = controller(punt)
+    frame_of_ours = ipv4("10.0.1.5", "10.0.2.5")
+    with channel, punt.place.call(_opened, "e1") as end:
+        end.send(frame_of_ours)
+        found = packets.next(soon)
+        assert (found.fields, found.payload) == (
+            {"ingress_port": 1, "reason": 1},
+            frame_of_ours,
+        )
+        packets.send(found.payload, {"egress_port": 1, "priority": 0})
+        assert end.recv(65535) == frame_of_ours
+        assert packets.take() == []
+
+
+def test_packets_that_nobody_takes_are_counted(punt: Background) -> None:
+    channel, packets = controller(punt)
+    with channel:
+        lines = [f"packet-send {'ff00' + '00' * 60}"] * 1030  # to the CPU port itself
+        assert {one[-1] for one in channel.ask(lines)} == {"ok"}
+
+        def seen() -> str:
+            found = Control(punt.program, channel).statistics()
+            return "" if found.controller_full == 6 else f"{found}"
+
+        wait_until(seen, "packets that are lost", limit=10)
+        with pytest.raises(P4ControlError, match="6 were lost, since 1024 had not been taken"):
+            packets.take()
+        assert len(packets.take()) == 1024
+
+
+def test_without_a_cpu_port_a_controller_is_told_so(tmp_path: Path) -> None:
+    found = punting(tmp_path)
+    channel, packets = controller(found)
+    with channel, pytest.raises(P4ControlError, match="the switch has no CPU port"):
+        packets.take()
+    found.close()
+
+
+def test_each_priority_has_its_queue_and_the_higher_one_goes_first(punt: Background) -> None:
+    channel, _ = controller(punt)
+    control = Control(punt.program, channel)
+
+    def sent(priority: int) -> str:
+        header = 1 << 7 | priority << 4  # to port 1
+        frame = bytes(12) + b"\x12\x34" + bytes([priority]) + bytes(45)
+        return f"packet-send {header:04x}{frame.hex()}"
+
+    with channel, punt.place.call(_opened, "e1") as end:
+        channel.ask(["queue-priorities 4"])
+        control.queue_rate(5, 1, 0)
+        control.queue_rate(1000, 1, 3)
+        channel.ask([sent(one) for one in (0, 0, 0, 3, 3, 3)])
+        found = [end.recv(65535)[14] for _ in range(6)]
+        assert (found[0], found[4:], sum(found)) == (3, [0, 0], 9)
+        channel.ask([sent(4)])
+
+        def lost() -> str:
+            found = control.statistics().priority_without_queue
+            return "" if found == 1 else f"{found} packets"
+
+        wait_until(lost, "a packet of a priority that has no queue", limit=10)
+
+
+def test_another_program_takes_the_place_of_the_one_that_runs(
+    background: Background,
+) -> None:
+    (background.folder / "declared").write_text(f"# entries[0]\n{ENTRY}\n")
+    background.call("--switch", "1=p1")
+    before = background.pid()
+    made = p4.binary(PUNT)
+    swapped = background.call("--swap", "-", "1=p1", "510=@controller", binary=made)
+    assert (swapped.returncode, swapped.stderr) == (0, "")
+    assert background.call("--ready", read_program(PUNT).digest, "1=p1").returncode == 0
+    assert background.pid() not in (0, before)
+    # what it would be told is wrong: the one that runs goes on
+    (background.folder / "wrong").write_text("# entries[9]\nadd 99 0 0a ff 0\n")
+    refused = background.call("--swap", "wrong", "1=p1")
+    assert (refused.returncode, refused.stderr[:19]) == (1, "entries[9]: error t")
+    assert background.call("--ready", read_program(PUNT).digest, "1=p1").returncode == 0
+    assert background.call("--swap", "declared", "1=p1").returncode == 0
+    assert "- 0 0 0a000100" in background.call("--ask", "dump 1").stdout
+
+
+def test_what_is_read_after_a_reset_was_read_before_the_next_packet(
+    background: Background,
+) -> None:
+    """Packets come all the time: the counters that are read are zero nevertheless."""
+    background.call("--switch", "1=p1")
+    wanted = declared_state(background.program, [])
+    with (
+        SocketChannel(background.folder / "control") as channel,
+        background.place.call(_opened, "e1") as end,
+    ):
+        control = Control(background.program, channel)
+        for _ in range(50):
+            for _ in range(20):
+                end.send(ipv4("10.0.1.5", "10.0.2.5"))
+            assert differences(background.program, wanted, control.reset()) == []
