@@ -44,7 +44,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "map": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
     "files": {"type": "object", "additionalProperties": _FILE},
     "commands": {"type": "array", "items": _COMMAND},
-    "card": {"type": "object", "description": "a P4 program: program, engine, entries, commands"},
+    "card": {"type": "object", "description": "what P4Nic takes: program, engine and more"},
     "records": {"type": "array", "items": {"type": "object"}},
 }
 

@@ -233,6 +233,23 @@ CLUSTER = pytest.mark.topology(
 
 
 @CLUSTER
+def test_pods_talk_through_a_p4_switch(kinda: Any) -> None:
+    server = kinda.cluster.run_pod("server", node="w1", command=["sleep", "infinity"])
+    client = kinda.cluster.run_pod("client", node="c1", command=["sleep", "infinity"])
+    s1 = kinda.device("s1")
+    assert kinda.ping(client, server, count=2, size=1400)
+    before = s1.counter("received").read(s1.port("c1")).packets
+    with kinda.capture(s1.interface("eth0"), filter="proto gre") as capture:
+        measured = kinda.iperf(client, server, seconds=1, rate=20_000_000)
+    assert measured.received_bits_per_second > 10e6
+    assert max(one.length for one in capture.packets) == 1514
+    full = kinda.iperf(client, server, seconds=1).received_bits_per_second
+    print(f"TCP of pods inside GRE over a P4 switch: {full / 1e9:.2f} Gbit/s")
+    assert full > 30e6
+    assert s1.counter("received").read(s1.port("c1")).packets > before + 500
+
+
+@CLUSTER
 def test_everything_of_a_node_passes_its_card(kinda: Any) -> None:
     card, w1 = kinda.device("w1-nic"), kinda.node("w1")
     server = kinda.cluster.run_pod("server", node="w1", command=["sleep", "infinity"])
