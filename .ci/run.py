@@ -33,6 +33,8 @@ LAST_START = 65 * 60.0
 INTERRUPT = 85 * 60.0
 HEARTBEAT = 60.0
 MOST_FLAKES = 12
+SLOW = "slow tests"
+BARS = {"make test": 12 * 60.0, "make demo": 90.0, SLOW: 40 * 60.0}
 BROKEN = "testbed broken"
 BESIDE = "slow and beside"
 ALONE = "slow and not beside"
@@ -257,6 +259,19 @@ def files_of(marks: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def bars(parts: list[Part]) -> list[str]:
+    """Seconds of what has a limit on a prepared machine, beside it."""
+    taken = {name: sum(one.seconds for one in parts if one.name == name) for name in BARS}
+    # tox is no test of ours, only slow enough to be left out late
+    slow = [one.seconds for one in parts if one.slow and not one.name.startswith("tox ")]
+    taken[SLOW] = sum(slow)
+    return [
+        f"{seconds:8.1f} s  {name} (bar {BARS[name]:.0f} s: "
+        f"{'met' if seconds <= BARS[name] else 'missed'})"
+        for name, seconds in taken.items()
+    ]
+
+
 def summary(run: Run) -> bool:
     """Print what was seen; whether all of it is well."""
     print("\n" + bold("parts"))
@@ -266,6 +281,8 @@ def summary(run: Run) -> bool:
             count += f", {len(some)} {word}" if some else ""
         print(f"  {part.seconds:8.1f} s  {part.state:9} {part.name:32} {count}")
     print(f"  {clock():8.1f} s  in all")
+    for line in bars(run.parts):
+        print(f"  {line}")
     durations: dict[str, float] = {}
     skipped: dict[str, str] = {}
     for part in run.parts:

@@ -87,3 +87,18 @@ def test_a_skip_is_allowed_by_its_name_and_its_reason(
     ci: ModuleType, name: str, reason: str, allowed: bool
 ) -> None:
     assert ci.covers(("tests/a.py::test_x", "needs qemu"), name, reason) is allowed
+
+
+def test_what_has_a_limit_is_summed_beside_it(ci: ModuleType) -> None:
+    parts = [
+        ci.Part("make test", [], seconds=700.0),
+        ci.Part("make demo", [], seconds=91.0),
+        ci.Part("tox build", [], slow=True, seconds=50.0),
+        ci.Part("tests/a.py", [], slow=True, seconds=2000.0),
+        ci.Part("tests/b.py", [], slow=True, seconds=401.0),
+    ]
+    assert ci.bars(parts) == [
+        "   700.0 s  make test (bar 720 s: met)",
+        "    91.0 s  make demo (bar 90 s: missed)",
+        "  2401.0 s  slow tests (bar 2400 s: missed)",
+    ]

@@ -33,7 +33,7 @@ UNDO = 15.0
 Same = Callable[[float], float]
 
 
-@pytest.mark.parametrize("lines", some(POINTS, 5))
+@pytest.mark.parametrize("lines", some(POINTS, 3))
 def test_a_killed_build_of_devices_is_undone(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, lines: int
 ) -> None:
@@ -43,7 +43,7 @@ def test_a_killed_build_of_devices_is_undone(
     await_true(lambda: not directory.exists(), "the undo by the keeper", UNDO)
 
 
-@pytest.mark.parametrize("lines", some(POINTS, 5))
+@pytest.mark.parametrize("lines", some(POINTS, 3))
 def test_a_build_of_devices_killed_with_its_keeper_is_cleaned(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, lines: int
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_build_of_devices_killed_with_its_keeper_is_cleaned(
     assert not directory.exists()
 
 
-@pytest.mark.parametrize(("printed", "after"), some(REMOVALS, 3))
+@pytest.mark.parametrize(("printed", "after"), some(REMOVALS, 2))
 def test_a_removal_that_is_killed_is_ended_by_the_next(
     testbed_id: str, state_home: Path, same_machine: Same, engine: Any, printed: int, after: float
 ) -> None:
