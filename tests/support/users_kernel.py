@@ -248,7 +248,7 @@ def run_tests(arguments: list[str], *, timeout: float = 900, parts: Parts | None
                 child.wait()
         seconds = time.monotonic() - began
         text = console.read_text(errors="replace").replace("\r", "")
-        # Stays, to be looked at; by what was run there.
+        # Stays, to be looked at: one for each share, by the last that was asked for.
         shutil.copy(console, cache() / f"console-{Path(arguments[-1]).stem}.log")
         data = results.read_bytes() if results.exists() else b""
     if not data:
