@@ -13,7 +13,7 @@ from pytest_kinda.p4 import NewEntry
 from pytest_kinda.p4.state import declared_state, differences
 from tests.support.documents import examples, execute
 
-pytestmark = [pytest.mark.slow, pytest.mark.devices]
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 PROGRAM = "../data/p4/punt.json"
 ROUTER = "../../examples/p4/router.json"
