@@ -30,14 +30,14 @@ def setup(
 ) -> None:
     """Prepare this machine: engine, limits, kind, kubectl, images."""
     from pytest_kinda.setup import doctor as examination
-    from pytest_kinda.setup import prepare
+    from pytest_kinda.setup import prepare, step_names
 
     status = prepare(
         official=official,
         offline=offline,
         install=install,
-        only=[name for name in only.split(",") if name] or None,
-        beside=[name for name in beside.split(",") if name],
+        only=step_names(only) or None,
+        beside=step_names(beside),
         report=lambda line: click.echo(line, err=as_json),
     )
     if as_json:

@@ -19,7 +19,8 @@ from pytest_kinda.setup.steps import Policy, Step, carry_out
 from pytest_kinda.setup.tools import program
 
 __all__ = [
-    "ON_DEMAND", "Finding", "Policy", "examine", "image", "prepare", "program", "steps_of",
+    "ON_DEMAND", "Finding", "Policy", "examine", "image", "prepare", "program", "step_names",
+    "steps_of",
 ]  # fmt: skip
 
 ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling"}
@@ -99,6 +100,15 @@ def prepare(
         status = carry_out([step for name, step in known.items() if name in wanted], report)
     report(f"{'prepared' if status == 0 else 'not prepared'} in {time.monotonic() - began:.1f} s")
     return status
+
+
+def step_names(text: str) -> list[str]:
+    """The steps that an option names, with commas between.
+
+    >>> step_names("kind, node,")
+    ['kind', 'node']
+    """
+    return [one for one in (part.strip() for part in text.split(",")) if one]
 
 
 @contextlib.contextmanager

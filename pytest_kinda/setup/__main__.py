@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_kinda.errors import KindaError
-from pytest_kinda.setup import doctor, prepare
+from pytest_kinda.setup import doctor, prepare, step_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             official=given.official,
             offline=given.offline,
             install=given.install,
-            only=[name for name in given.only.split(",") if name] or None,
-            beside=[name for name in given.beside.split(",") if name],
+            only=step_names(given.only) or None,
+            beside=step_names(given.beside),
             report=lambda line: print(line, flush=True),
         )
     except KindaError as error:

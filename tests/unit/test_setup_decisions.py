@@ -17,10 +17,16 @@ from pytest_kinda.setup import (
     pins,
     prepare,
     registry,
+    step_names,
     steps_of,
 )
 from pytest_kinda.setup.engine import Situation, decide
 from pytest_kinda.setup.steps import Found, NotAllowed, Policy, Report, carry_out
+
+
+def test_steps_are_named_with_commas_between() -> None:
+    assert step_names(" kind, node,,") == ["kind", "node"]
+    assert step_names("") == []
 
 
 def test_without_an_engine_an_image_is_one_clear_error_and_the_next_step_still_runs(
