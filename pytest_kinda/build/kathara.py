@@ -17,7 +17,6 @@ from pytest_kinda.build.engine_api import containers_of, networks_of, place_of
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.labels import bridge_name
 from pytest_kinda.errors import BuildError
-from pytest_kinda.plan.engines import KATHARA_CAPABILITIES
 from pytest_kinda.plan.values import DeviceSpec, NodePlan, Plan
 from pytest_kinda.setup.images import image
 
@@ -116,13 +115,6 @@ def _options(node: NodePlan, device: DeviceSpec) -> list[tuple[str, Any]]:
         found.append(("mem", f"{int(device.memory)}b"))
     if device.privileged:
         found.append(("privileged", True))
-    elif missing := sorted(set(device.capabilities) - KATHARA_CAPABILITIES):
-        raise BuildError(
-            STEP,
-            f"device {node.name} asks for capabilities {', '.join(missing)}, which Kathara does "
-            "not give",
-            remedy='privileged=True on the device, or engine="direct"',
-        )
     return found
 
 

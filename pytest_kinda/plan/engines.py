@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.layout import Layout
-from pytest_kinda.topology import KubernetesNode, Node
+from pytest_kinda.plan.values import DeviceSpec
+from pytest_kinda.topology import KubernetesNode
 
 KATHARA_CAPABILITIES = frozenset(
     ("NET_ADMIN", "NET_RAW", "NET_BROADCAST", "NET_BIND_SERVICE", "SYS_ADMIN")
@@ -17,11 +18,7 @@ _INSTEAD = "(or engine='direct')"
 
 
 def engine_problems(layout: Layout, engine: str) -> list[Problem]:
-    """All of it; the direct engine has no limits but Docker's.
-
-    Kathara numbers a device's interfaces from eth0, publishes ports on all of the machine's
-    addresses, sets the network's settings only, and gives every device the same capabilities.
-    """
+    """What is wrong with devices' interfaces: Kathara numbers them from eth0."""
     if engine != "kathara":
         return []
     problems: list[Problem] = []
@@ -34,22 +31,27 @@ def engine_problems(layout: Layout, engine: str) -> list[Problem]:
         if found != wanted:
             expected = f"{', '.join(wanted)}, as Kathara names them {_INSTEAD}"
             problems.append(Problem(f"node {name}", "interfaces", ", ".join(found), expected))
-        problems += _of_container(node)
     return problems
 
 
-def _of_container(node: Node) -> Iterator[Problem]:
-    ports = getattr(node, "ports", ())
-    for port in ports if isinstance(ports, tuple) else ():
+def container_problems(where: str, spec: DeviceSpec, engine: str) -> Iterator[Problem]:
+    """What is wrong with a device's container; the direct engine has no limits but Docker's.
+
+    Kathara publishes ports on all of the machine's addresses, sets the network's settings only,
+    and gives every device the same capabilities. What a kind adds by itself counts too.
+    """
+    if engine != "kathara":
+        return
+    for port in spec.ports:
         if port.count(":") > 1:
             expected = f"HOST:CONTAINER: Kathara publishes on all addresses {_INSTEAD}"
-            yield Problem(node.where, "ports", port, expected)
-    for key in getattr(node, "sysctls", ()):
+            yield Problem(where, "ports", port, expected)
+    for key in spec.sysctls:
         if not key.startswith("net."):
             expected = f"those of the network, net.…: Kathara takes no others {_INSTEAD}"
-            yield Problem(node.where, "sysctls", key, expected)
-    more = sorted(set(getattr(node, "capabilities", ())) - KATHARA_CAPABILITIES)
-    if more and not getattr(node, "privileged", False):
+            yield Problem(where, "sysctls", key, expected)
+    more = sorted(set(spec.capabilities) - KATHARA_CAPABILITIES)
+    if more and not spec.privileged:
         given = ", ".join(sorted(KATHARA_CAPABILITIES))
         expected = f"of {given}, which Kathara gives to each, or privileged=True {_INSTEAD}"
-        yield Problem(node.where, "capabilities", ", ".join(more), expected)
+        yield Problem(where, "capabilities", ", ".join(more), expected)

@@ -25,7 +25,7 @@ from pytest_kinda.plan.cards import with_cards
 from pytest_kinda.plan.codec import signature
 from pytest_kinda.plan.context import DeviceContext, DeviceKind, FarEnd
 from pytest_kinda.plan.dynamic import routing_contexts, routing_problems
-from pytest_kinda.plan.engines import engine_problems
+from pytest_kinda.plan.engines import container_problems, engine_problems
 from pytest_kinda.plan.growth import grow
 from pytest_kinda.plan.layout import Layout, Port, lay_out, others_at
 from pytest_kinda.plan.naming import engine_names, mac
@@ -257,7 +257,9 @@ def _nodes(
         problems += wrong
         if wrong:
             continue  # it would be carried out as nobody meant it
-        device, sysctls = _split_sysctls(cast("DeviceKind", one).specification(context))
+        spec = cast("DeviceKind", one).specification(context)
+        problems += container_problems(one.where, spec, options.engine)
+        device, sysctls = _split_sysctls(spec)
         found.append(
             NodePlan(
                 name=name,

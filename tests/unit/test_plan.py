@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import time
@@ -31,7 +32,8 @@ from pytest_kinda.plan import (
     tunnel_operations,
     wire_operations,
 )
-from pytest_kinda.plan.values import NodePlan, RoutePlan
+from pytest_kinda.plan.context import DeviceContext
+from pytest_kinda.plan.values import DeviceSpec, NodePlan, RoutePlan
 from tests.support.declared import mixed, three_controls, triangle
 
 # the same examples every time and none refused for slowness: machines of CI are busy
@@ -443,6 +445,16 @@ def test_what_kathara_cannot_give_a_device_is_refused(
     plan(made, PlanOptions(engine="direct"))
     if "capabilities" in settings:
         plan(Topology("t", [Host("h1", privileged=True, **settings)], []))
+
+
+def test_what_a_kind_adds_by_itself_counts_for_kathara_too() -> None:
+    class Clock(Host):
+        def specification(self, context: DeviceContext) -> DeviceSpec:
+            return dataclasses.replace(super().specification(context), capabilities=("SYS_TIME",))
+
+    made = Topology("t", [Clock("h1")], [])
+    assert "node h1: capabilities: found SYS_TIME" in refused(made)
+    plan(made, PlanOptions(engine="direct"))
 
 
 def test_direct_engine_wires_everything() -> None:
