@@ -214,7 +214,7 @@ class P4Switch(Device):
         except KindaError as error:
             yield Problem(self.where, "program", error.message, error.remedy or "another program")
             return
-        _, problems = self._declared(program, context)
+        _, problems = context.once("declared", lambda: self._declared(program, context))
         yield from problems
 
     def specification(self, context: DeviceContext) -> DeviceSpec:
@@ -229,7 +229,7 @@ class P4Switch(Device):
             pairs += (f"{self.cpu_port}={CONTROLLER}",)
         start = CommandSpec((PROGRAM, "--switch", FOLDER, *pairs))
         ready = (PROGRAM, "--ready", FOLDER, program.digest, *pairs)
-        lines, _ = self._declared(program, context)
+        lines, _ = context.once("declared", lambda: self._declared(program, context))
         return dataclasses.replace(
             spec,
             files=(

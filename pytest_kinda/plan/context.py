@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.values import (
@@ -14,6 +14,8 @@ from pytest_kinda.plan.values import (
     PlanOptions,
     RoutePlan,
 )
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,17 @@ class DeviceContext:
     facts: HostFacts = field(default_factory=HostFacts)
     options: PlanOptions = field(default_factory=PlanOptions)
     far_ends: Callable[[], tuple[FarEnd, ...]] = _nobody
+    _made: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def once(self, what: str, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made when it is first asked for at this place in this plan.
+
+        ``problems_at`` and ``specification`` have the same context, and often need the same.
+        """
+        if what not in self._made:
+            self._made[what] = make()
+        found: Made = self._made[what]
+        return found
 
     @property
     def uses_ipv6(self) -> bool:

@@ -45,6 +45,16 @@ FABRIC = Lpm(
 )
 
 
+class Counted(Lpm):
+    """How often entries were computed of it."""
+
+    computed = 0
+
+    def entries(self, *given: Any) -> Any:
+        Counted.computed += 1
+        return super().entries(*given)
+
+
 def line(forwarding: Any = FABRIC, **options: Any) -> Topology:
     """Two hosts with two switches between them; ``options`` are the first switch's."""
     return Topology(
@@ -406,3 +416,8 @@ def test_a_source_without_a_compiler_says_which_file_is_needed(
 @pytest.mark.skipif(shutil.which("p4c-bm2-ss") is None, reason="no p4c on PATH")
 def test_our_program_is_what_p4c_makes_of_its_source() -> None:
     assert '"RouterIngress.ipv4_lpm"' in compile_source(SOURCE)
+
+
+def test_a_plan_computes_the_declared_entries_of_a_switch_once() -> None:
+    made = plan(line(Counted(**vars(FABRIC))), NATIVE)
+    assert Counted.computed == len([one for one in made.devices if one.kind == "p4-switch"])
