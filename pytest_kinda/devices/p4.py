@@ -40,6 +40,12 @@ PROGRAM = f"{FOLDER}/program"
 SOURCE = f"{FOLDER}/program.json"
 DECLARED = f"{FOLDER}/declared"
 P4INFO = f"{FOLDER}/p4info.txt"
+STATE = f"""
+printf '$ P4 ports and statistics, the end of the log\\n'
+[ ! -x {PROGRAM} ] || timeout 5 {PROGRAM} --ask {FOLDER} ports statistics 2>&1
+tail -n 20 {FOLDER}/log; echo
+"""
+
 PORT_MOST = 510
 """The highest number of a port: 9 bits, of which v1model's 511 is where packets are dropped."""
 
@@ -249,6 +255,7 @@ class P4Switch(Device):
             capabilities=tuple(dict.fromkeys(("NET_ADMIN", "NET_RAW", *spec.capabilities))),
             user_space=True,
             sealed=True,
+            state=STATE,
             port_numbers=tuple(numbers.values()),
             handle="pytest_kinda.devices.p4_handle:P4SwitchHandle",
             notes=(

@@ -188,6 +188,7 @@ class DeviceSpec:
     ``notes`` are lines that say how it is carried out here. ``sealed``: what comes from the links
     is for the device's program alone, its kernel has none of the interfaces' addresses and answers
     nobody. ``port_numbers`` are what that program calls the interfaces, in their order.
+    ``state`` are shell lines that print what the device is doing, for the evidence of a failure.
     """
 
     image: str = "@base"
@@ -213,6 +214,7 @@ class DeviceSpec:
     programs: tuple[ProgramSpec, ...] = ()
     sealed: bool = False
     port_numbers: tuple[int, ...] = ()
+    state: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,7 @@ command -v ovs-vsctl >/dev/null && {
         done
     done
 }
-[ -x /var/lib/kinda-p4/program ] && {
-    printf '$ P4 ports and statistics, the end of the log\\n'
-    timeout 5 /var/lib/kinda-p4/program --ask /var/lib/kinda-p4 ports statistics 2>&1
-    tail -n 20 /var/lib/kinda-p4/log; echo
-}
 command -v nft >/dev/null && nft list ruleset 2>&1
-true
 """
 
 
@@ -176,7 +170,8 @@ def summary(testbed: Testbed) -> str:
 
 
 def _state(node: NodeHandle, limit: float) -> str:
-    return node.shell(_STATE, timeout=limit, check=False).stdout
+    own = node.planned.device.state if node.planned.device else ""
+    return node.shell(f"{_STATE}{own}\ntrue", timeout=limit, check=False).stdout
 
 
 def versions() -> str:
