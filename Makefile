@@ -6,6 +6,11 @@ BIN := $(VENV)/bin
 SETUP ?=
 PYTEST ?=
 
+# What a target does, with the seconds that it took beside its bar: told at the end, and no failure.
+timed = @began=$$(date +%s); $(MAKE) --no-print-directory do-$@ || exit; \
+	took=$$(($$(date +%s) - began)); [ $$took -le $(1) ] && met=met || met=missed; \
+	echo "make $@: $$took s; the bar on a prepared machine, $(1) s, is $$met"
+
 .PHONY: help venv setup doctor demo lint format test test-unit test-integration test-slow test-kill test-all clean
 
 help:
@@ -28,13 +33,21 @@ $(VENV)/.ready: pyproject.toml
 	echo "Python environment: made  [$$(($$(date +%s) - began)) s]"
 	@touch $@
 
-setup: venv
+.PHONY: do-setup do-demo do-test
+
+setup:
+	$(call timed,10)
+
+do-setup: venv
 	$(BIN)/python -m pytest_kinda.setup $(SETUP)
 
 doctor: venv
 	$(BIN)/python -m pytest_kinda.setup doctor
 
-demo: setup
+demo:
+	$(call timed,90)
+
+do-demo: setup
 	$(BIN)/python -m pytest examples -v $(PYTEST)
 
 lint: venv
@@ -48,7 +61,10 @@ format: venv
 	$(BIN)/ruff check --fix .
 
 # Prepared first: tests of captures need what that brings to a bare machine.
-test: setup test-unit test-integration
+test:
+	$(call timed,720)
+
+do-test: setup test-unit test-integration
 
 test-unit: venv
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" tests/unit tests/pytester $(PYTEST)
