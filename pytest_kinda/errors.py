@@ -193,5 +193,9 @@ class P4ControlError(KindaError):
     """A P4 switch refused a command, or a name or value does not fit its program."""
 
 
+class DescriptionError(KindaError):
+    """A network that cannot be described in the form that was asked for."""
+
+
 class ExperimentError(KindaError):
     """An experiment that cannot be run as it is written, or rows that are none of it."""

@@ -10,6 +10,7 @@ import click
 from pytest_kinda.cli import (
     capturing,
     declaring,
+    describing,
     entering,
     experimenting,
     life,
@@ -86,6 +87,7 @@ def kinda(ctx: click.Context, testbed: str | None) -> None:
 
 for _command in (
     *declaring.COMMANDS,
+    *describing.COMMANDS,
     *telling.COMMANDS,
     *experimenting.COMMANDS,
     *life.COMMANDS,

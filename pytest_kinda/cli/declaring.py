@@ -71,6 +71,15 @@ def plan(topology: str, as_json: bool, **options: str | None) -> None:
 
     FILE_OR_OBJECT is FILE.py, FILE.py:OBJECT, MODULE:OBJECT, FILE.yaml or FILE.json.
     """
+    planned = plan_of(topology, **options)
+    if as_json:
+        print_json(planned)
+    else:
+        print_plan(planned)
+
+
+def plan_of(topology: str, **options: str | None) -> Plan:
+    """The plan of what a command line names. Raises KindaError."""
     from pytest_kinda.cli.loading import load
     from pytest_kinda.host.facts import has_openvswitch
     from pytest_kinda.plan import plan as make_plan
@@ -78,11 +87,7 @@ def plan(topology: str, as_json: bool, **options: str | None) -> None:
 
     # of what takes no right to find out, what changes how a device is carried out
     facts = replace(USUAL, openvswitch=has_openvswitch())
-    planned = make_plan(load(topology), options_from(**options), facts)
-    if as_json:
-        print_json(planned)
-    else:
-        print_plan(planned)
+    return make_plan(load(topology), options_from(**options), facts)
 
 
 def print_plan(planned: Plan) -> None:
@@ -120,7 +125,7 @@ def print_plan(planned: Plan) -> None:
     print_table(
         "interfaces",
         ["node", "interface", "addresses", "MAC", "MTU", "segment", "peers"]
-        + ["P4 port"] * bool(numbers),
+        + ["port"] * bool(numbers),
         [
             (
                 node.name,
@@ -207,12 +212,17 @@ def graph(
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["topology", "rows"]), default="topology")
+@click.argument("what", type=click.Choice(["topology", "rows", "description"]), default="topology")
 @json_option
 def schema(what: str, as_json: bool) -> None:
-    """Print the JSON Schema of topology files, or of an experiment's rows: JSON in any case."""
+    """Print the JSON Schema of topology files, of an experiment's rows, or of `kinda describe`.
+
+    It is JSON in any case.
+    """
     if what == "rows":
         from pytest_kinda.experiment.schema import schema as make_schema
+    elif what == "description":
+        from pytest_kinda.description import schema as make_schema
     else:
         from pytest_kinda.readers import schema as make_schema
     print_json(make_schema())

@@ -18,7 +18,14 @@ from pytest_kinda.devices import vlans
 from pytest_kinda.devices.device import Device
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.context import DeviceContext
-from pytest_kinda.plan.values import AttachSpec, CommandSpec, DeviceSpec, FileSpec, ReadySpec
+from pytest_kinda.plan.values import (
+    AttachSpec,
+    CommandSpec,
+    ControlSpec,
+    DeviceSpec,
+    FileSpec,
+    ReadySpec,
+)
 from pytest_kinda.topology.declared import declaring_directory
 from pytest_kinda.topology.frozen import EMPTY
 from pytest_kinda.topology.node import ForwardingRole
@@ -29,6 +36,12 @@ VERSIONS = tuple(f"OpenFlow1{number}" for number in range(6))
 
 READY_LIMIT = 60.0
 FLOWS = "/etc/openvswitch/kinda.flows"
+
+# not /var/run: from outside of the container that link leads into the machine's own /run
+CONTROL = (
+    ControlSpec("openflow", f"unix:/run/openvswitch/{BRIDGE}.mgmt"),
+    ControlSpec("ovsdb", "unix:/run/openvswitch/db.sock"),
+)
 
 _DEFAULT_IMAGE = "@base"
 _IMAGE = "@ovs"
@@ -192,6 +205,15 @@ class OvsSwitch(Device):
             user_space=datapath == "netdev",
             handle="pytest_kinda.devices.ovs_handle:OvsSwitchHandle",
             notes=(f"datapath {datapath} ({why})",),
+            port_numbers=tuple(ports.values()),
+            control=CONTROL,
+            about={
+                "bridge": BRIDGE,
+                "datapath_id": _datapath_id(context),
+                "openflow": list(self.protocols or VERSIONS),
+                "controllers": list(self.controller),
+                "fail_mode": self.fail_mode or "standalone",
+            },
         )
 
     @property
@@ -215,9 +237,7 @@ class OvsSwitch(Device):
         found = ["--may-exist", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE]
         found.append(f"datapath_type={datapath}")
         if context.interfaces:
-            # what controllers know it by: the same in every build
-            number = context.interfaces[0].mac.replace(":", "")
-            found.append(f"other_config:datapath-id=0000{number}")
+            found.append(f"other_config:datapath-id={_datapath_id(context)}")
         if self.fail_mode:
             found.append(f"fail_mode={self.fail_mode}")
         if self.protocols:
@@ -227,6 +247,13 @@ class OvsSwitch(Device):
         if self.controller:
             found += ["--", "set-controller", BRIDGE, *self.controller]
         return [*found, "--", *_KEEP_QUEUES]
+
+
+def _datapath_id(context: DeviceContext) -> str:
+    """What controllers know it by: the same in every build."""
+    if not context.interfaces:
+        return ""
+    return "0000" + context.interfaces[0].mac.replace(":", "")
 
 
 def _vsctl(*arguments: str) -> tuple[str, ...]:

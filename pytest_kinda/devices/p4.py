@@ -26,6 +26,7 @@ from pytest_kinda.plan.growth import Growth, parse_growth
 from pytest_kinda.plan.values import (
     AttachSpec,
     CommandSpec,
+    ControlSpec,
     DeviceSpec,
     FileSpec,
     PlanOptions,
@@ -256,6 +257,17 @@ class P4Switch(Device):
             user_space=True,
             sealed=True,
             state=STATE,
+            control=(ControlSpec("kinda-p4", f"unix:{FOLDER}/control"),),
+            about={
+                "program": {
+                    "name": self._names[0],
+                    "engine": engine,
+                    "sha256": program.digest,
+                    "file": SOURCE,
+                    "p4info": P4INFO if self.p4info else None,
+                },
+                "cpu_port": self.cpu_port,
+            },
             port_numbers=tuple(numbers.values()),
             handle="pytest_kinda.devices.p4_handle:P4SwitchHandle",
             notes=(

@@ -176,6 +176,18 @@ class ReadySpec:
 
 
 @dataclass(frozen=True)
+class ControlSpec:
+    """Where a device is told what to do, as seen from inside of it.
+
+    ``protocol`` is ``openflow``, ``p4runtime``, ``thrift`` and the like; ``address`` is
+    ``unix:PATH`` or ``tcp:ADDRESS:PORT``.
+    """
+
+    protocol: str
+    address: str
+
+
+@dataclass(frozen=True)
 class DeviceSpec:
     """The container of a device, whatever engine starts it.
 
@@ -189,6 +201,7 @@ class DeviceSpec:
     is for the device's program alone, its kernel has none of the interfaces' addresses and answers
     nobody. ``port_numbers`` are what that program calls the interfaces, in their order.
     ``state`` are shell lines that print what the device is doing, for the evidence of a failure.
+    ``control`` and ``about`` (JSON data under keys of the kind's own) are for `kinda describe`.
     """
 
     image: str = "@base"
@@ -215,6 +228,8 @@ class DeviceSpec:
     sealed: bool = False
     port_numbers: tuple[int, ...] = ()
     state: str = ""
+    control: tuple[ControlSpec, ...] = ()
+    about: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

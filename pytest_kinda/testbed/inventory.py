@@ -18,6 +18,7 @@ from pytest_kinda.testbed.nodes import KubernetesNodeHandle, NodeHandle
 
 if TYPE_CHECKING:
     from pytest_kinda.build.standing import Standing
+    from pytest_kinda.description import Description
 
 
 class Inventory:
@@ -100,6 +101,17 @@ class Inventory:
             )
             for one in self.plan.links
         )
+
+    def describe(self) -> Description:
+        """What a controller needs to know of it, with where it reaches what stands.
+
+        Raises HostError where the keeper is gone. Example::
+
+            netcfg = kinda.describe().render("onos")
+        """
+        from pytest_kinda.testbed.describing import describe_standing
+
+        return describe_standing(self.standing)
 
     def plan_now(self) -> Plan:
         """The plan with what the links do to packets now: as declared, changed by open faults."""

@@ -36,6 +36,7 @@ SUBCOMMANDS = frozenset(
         "verify",
         "link",
         "clean",
+        "describe",
         "doctor",
         "setup",
         "images",

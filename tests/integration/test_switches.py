@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import jsonschema
 import pytest
 
 from pytest_kinda import Host, Link, OvsSwitch, Switch, Topology
+from pytest_kinda.description import schema
 from pytest_kinda.host.namespaces import Namespace, entered
 from tests.support.builds import await_true
 from tests.support.documents import examples, execute
@@ -217,17 +219,34 @@ def copies_of_a_broadcast(kinda: Any) -> int:
     return int(capture.count())
 
 
-def documented() -> dict[str, Any]:
+@BOTH
+def test_it_is_described_to_controllers_as_it_stands(kinda: Any) -> None:
+    documented("controllers.md")["test_what_a_controller_is_told"](kinda)
+    data = kinda.describe().data
+    jsonschema.Draft202012Validator(schema()).validate(data)
+    assert data["testbed"]["id"] == kinda.id
+    s1 = kinda.describe().node("s1")
+    path = s1["control"][0]["reached"].removeprefix("unix:")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(10)
+        channel.connect(path)
+        version, kind, *_ = channel.recv(8)
+    assert (version, kind) == (6, 0)  # its hello, in OpenFlow 1.5
+    told = kinda.device("s1").vsctl("get", "Bridge", "br0", "datapath_id").stdout
+    assert s1["about"]["datapath_id"] == told.strip().strip('"')
+
+
+def documented(document: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place, text in examples().items():
-        if place.startswith("switches.md"):
+        if place.startswith(document):
             found |= execute(place, text)
     return found
 
 
 @ONE
 def test_the_documented_example(kinda: Any) -> None:
-    names = documented()
+    names = documented("switches.md")
     assert names["SWITCHES"] == SWITCHES
     names["test_on_switches"](kinda)
 
