@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_kinda.devices.router import Router
     from pytest_kinda.devices.switch import Hub, Switch
     from pytest_kinda.operations.values import Shape
+    from pytest_kinda.testbed.lab import Lab as Lab
     from pytest_kinda.testbed.testbed import Testbed as Testbed
     from pytest_kinda.topology.kubernetes import ControlPlane, Worker
     from pytest_kinda.topology.link import Link
@@ -30,6 +31,7 @@ _WHERE = {
     "Device": "devices.device",
     "Host": "devices.host",
     "Hub": "devices.switch",
+    "Lab": "testbed.lab",
     "LabDevice": "devices.lab",
     "Link": "topology.link",
     "Lpm": "devices.p4_entries",
@@ -45,7 +47,8 @@ _WHERE = {
     "Worker": "topology.kubernetes",
 }
 
-# Testbed is for scripts, by its name: `import *` of a topology's module loads what declares only.
+# Testbed and Lab are for scripts, by their names: `import *` of a topology's module loads what
+# declares only.
 __all__ = [
     "Command",
     "ControlPlane",

@@ -72,6 +72,10 @@ class PlacementError(KindaError, AssertionError):
     """Pods are not where a test says that they are; the message ends with where they are."""
 
 
+class LabError(KindaError):
+    """What was asked for needs machines or packets, and a lab has neither."""
+
+
 class SchedulerError(KindaError):
     """A scheduler under test does not start, or has died; its last log lines end the message."""
 

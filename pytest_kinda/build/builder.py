@@ -9,9 +9,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,19 @@ from typing import Any
 from pytest_kinda.build import balancer, on_demand, programs, readiness
 from pytest_kinda.build.devices import await_kathara, start_devices
 from pytest_kinda.build.direct import DirectEngine
-from pytest_kinda.build.directories import logs_directory, new_testbed_directory
+from pytest_kinda.build.directories import new_testbed_directory
 from pytest_kinda.build.engine import Deployed, NetworkEngine
 from pytest_kinda.build.execution import ContainerExecution
+from pytest_kinda.build.failing import build_step, undone
 from pytest_kinda.build.kathara import KatharaEngine
 from pytest_kinda.build.keeping import KeeperClient
 from pytest_kinda.build.kind import KindRun, cluster_name, make_cluster_network
 from pytest_kinda.build.nodes import NodeWatch
 from pytest_kinda.build.outside import cluster_hosts, make_uplink
 from pytest_kinda.build.progress import Progress, Silent
-from pytest_kinda.build.progress import step as report_step
 from pytest_kinda.build.room import check, check_unclaimed
 from pytest_kinda.build.standing import Standing
-from pytest_kinda.errors import BuildError, KindaError, UndoError
+from pytest_kinda.errors import BuildError, KindaError
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.jsonvalues import to_json
 from pytest_kinda.operations import Operation, Place
@@ -112,7 +110,7 @@ class _Builder:
             state="building", topology=self.plan.topology, signature=self.plan.signature
         )
         if self.plan.uplink is not None:
-            with _step(self.progress, "uplink"):
+            with build_step(self.progress, "uplink"):
                 self._use(make_uplink(self.keeper, self.plan, self.testbed))
         network = self.pool.submit(self._network)
         cluster: Future[None] | None = None
@@ -134,18 +132,18 @@ class _Builder:
         if not self.plan.devices:
             return Deployed()
         if lacking := on_demand.missing(on_demand.images_of(self.plan)):
-            with _step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
+            with build_step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
                 on_demand.make(lacking, self.progress.info)
         if wanted := programs.program_names(self.plan):
-            with _step(self.progress, f"{programs.STEP} ({', '.join(wanted)})"):
+            with build_step(self.progress, f"{programs.STEP} ({', '.join(wanted)})"):
                 programs.make_programs(self.plan)
         for note, names in notes(self.plan).items():
             self.progress.info(f"{', '.join(names)}: {note}")
-        with _step(self.progress, f"network ({len(self.plan.devices)} devices)"):
+        with build_step(self.progress, f"network ({len(self.plan.devices)} devices)"):
             return self.engine.deploy(self.plan, self.testbed, self.keeper)
 
     def _begin_cluster(self) -> NodeWatch:
-        with _step(self.progress, "Docker network"):
+        with build_step(self.progress, "Docker network"):
             self._use(make_cluster_network(self.keeper, self.plan, self.testbed))
             self.watch = NodeWatch(self.keeper, self.plan, cluster_name(self.testbed))
             self.watch.start()
@@ -160,7 +158,7 @@ class _Builder:
 
     def _cluster(self) -> None:
         assert self.kind is not None
-        with _step(self.progress, f"kind cluster ({len(self.plan.kubernetes_nodes)} nodes)"):
+        with build_step(self.progress, f"kind cluster ({len(self.plan.kubernetes_nodes)} nodes)"):
             self.kind.start()
             self.kind.finish()
 
@@ -172,7 +170,7 @@ class _Builder:
             self.watch.join()
             self.containers |= self.watch.containers
             self.places |= self.watch.places
-        with _step(self.progress, "wiring"):
+        with build_step(self.progress, "wiring"):
             if self.kathara:
                 await_kathara(self.plan.devices, self.containers)
             operations: list[Operation] = list(
@@ -184,10 +182,10 @@ class _Builder:
                 operations += configure_operations(self.plan, node)
             self.keeper.apply(operations, self.places)
         if self.plan.devices:
-            with _step(self.progress, "devices"):
+            with build_step(self.progress, "devices"):
                 start_devices(self.plan.devices, self.containers, kathara=self.kathara)
         if self.plan.cluster is not None and self.plan.cluster.cni != "none":
-            with _step(self.progress, "tunnels and CNI"):
+            with build_step(self.progress, "tunnels and CNI"):
                 self.keeper.apply(self._pod_network(), self.places)
 
     def _pod_network(self) -> list[Operation]:
@@ -201,12 +199,12 @@ class _Builder:
 
     def _await_ready(self) -> None:
         assert self.kind is not None
-        with _step(self.progress, "nodes and system pods"):
+        with build_step(self.progress, "nodes and system pods"):
             readiness.await_cluster(self.plan, self.kind.kubeconfig)
-        with _step(self.progress, "packets between all nodes"):
+        with build_step(self.progress, "packets between all nodes"):
             readiness.await_reachability(self.plan, self.containers)
         if self.plan.options.control_plane_traffic == "network":
-            with _step(self.progress, "control plane's traffic"):
+            with build_step(self.progress, "control plane's traffic"):
                 self._divert_control_plane()
 
     def _divert_control_plane(self) -> None:
@@ -284,46 +282,7 @@ def _undone(builder: _Builder, error: BaseException) -> BuildError:
     """Undo a build that failed; the error that says so."""
     builder.give_up(error)
     builder.collect()
-    logs = _save_logs(builder.home, builder.testbed)
-    try:
-        with report_step(builder.progress, "undo"):
-            left = builder.keeper.undo(lambda line: None)
-    except KindaError as trouble:
-        left = (trouble.message,)
-    failure = error if isinstance(error, KindaError) else BuildError("build", repr(error))
-    remedies = [failure.remedy, f"the logs are in {logs}" if logs else ""]
-    cause = failure.cause if isinstance(failure, BuildError) else failure.message
-    if left:
-        cause += "\n" + UndoError(builder.testbed, left).message
-        remedies.append(f"kinda clean {builder.testbed}")
-    step = failure.step if isinstance(failure, BuildError) else "build"
-    remedy = "; ".join(one for one in remedies if one)
-    return BuildError(step, cause, remedy=remedy, logs=logs)
-
-
-def _save_logs(home: Path, testbed: str) -> Path | None:
-    """Copy the logs to where they outlive the testbed's directory."""
-    found = [one for one in (*home.glob("*.log"), home / "journal.jsonl") if one.is_file()]
-    if not found:
-        return None
-    target = logs_directory(testbed)
-    for one in found:
-        shutil.copy(one, target / one.name)
-    return target
-
-
-@contextmanager
-def _step(progress: Progress, name: str) -> Iterator[None]:
-    """A step of the build: reported, and its errors become a BuildError that names it."""
-    with report_step(progress, name):
-        try:
-            yield
-        except BuildError:
-            raise
-        except KindaError as error:
-            raise BuildError(name, error.message, remedy=error.remedy) from error
-        except Exception as error:
-            raise BuildError(name, f"{type(error).__name__}: {error}") from error
+    return undone(builder.keeper, builder.home, builder.progress, error)
 
 
 def _await(wanted: list[Future[Any]], watching: list[Future[Any]] | None = None) -> None:

@@ -75,7 +75,12 @@ def open_standing(name: str | Path, *, owner: bool = False) -> Standing:
             remedy=f"kinda clean {directory.name}",
         )
     kubeconfig = journal.notes.get("kubeconfig")
-    return Standing(
+    kind: type[Standing] = Standing
+    if journal.notes.get("lab"):
+        from pytest_kinda.build.lab import LabStanding
+
+        kind = LabStanding
+    return kind(
         directory.name,
         directory,
         read_plan(directory),

@@ -78,6 +78,9 @@ class KeeperClient(Protocol):
     def wait(self, child: int, timeout: float = 60.0) -> int:
         """The exit status of a child. Raises HostError after ``timeout`` seconds."""
 
+    def ended(self, child: int) -> int | None:
+        """The exit status of a child; None while it runs."""
+
     def kill(self, child: int) -> None:
         """End a child and all of its session."""
 

@@ -36,6 +36,14 @@ class Standing:
     _keeper: KeeperClient | None = field(default=None, repr=False)
 
     @property
+    def has_data_path(self) -> bool:
+        """Whether there are machines, links and packets; a lab has none."""
+        return True
+
+    def need_data_path(self, what: str) -> None:
+        """Raise LabError where there is no data path; ``what`` would need one, in words."""
+
+    @property
     def keeper(self) -> KeeperClient:
         """The keeper's client. Raises HostError if the keeper is gone."""
         if self._keeper is None:
@@ -43,7 +51,8 @@ class Standing:
         return self._keeper
 
     def execution(self, node: str) -> Execution:
-        """How commands run on a node. Raises UnknownNameError."""
+        """How commands run on a node. Raises UnknownNameError, LabError."""
+        self.need_data_path(f"a command on {node}")
         if node not in self.containers:
             near = get_close_matches(node, self.containers, 3, 0.5)
             raise UnknownNameError(

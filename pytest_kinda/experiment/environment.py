@@ -34,6 +34,8 @@ def of_testbed(testbed: Any) -> dict[str, Any]:
     Raises ClusterError.
     """
     found: dict[str, Any] = {"testbed": str(getattr(testbed, "id", "")) or None}
+    if not getattr(getattr(testbed, "standing", None), "has_data_path", True):
+        found["engine"] = "lab"
     if getattr(getattr(testbed, "plan", None), "cluster", None) is not None:
         found["kubernetes"] = str(testbed.cluster.api.get("/version")["gitVersion"])
         found["scheduler"] = "default-scheduler"

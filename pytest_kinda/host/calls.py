@@ -211,6 +211,10 @@ class Calls:
         self._forget(child)
         return rc
 
+    def call_ended(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """The exit status of a child; None while it runs."""
+        return self._child(request["child"]).ended
+
     def call_kill(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """End a child and all that it started; one that has ended is no error."""
         with self._lock:

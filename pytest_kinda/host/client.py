@@ -272,6 +272,11 @@ class Keeper:
         """The exit status of a child (negative: the signal). Raises HostError after ``timeout``."""
         return int(self._call("wait", child=child, timeout=timeout))
 
+    def ended(self, child: int) -> int | None:
+        """The exit status of a child (negative: the signal); None while it runs."""
+        found = self._call("ended", child=child)
+        return None if found is None else int(found)
+
     def kill(self, child: int, *, grace: float = 0.0) -> None:
         """End a child and all that it started: SIGTERM, ``grace`` seconds, SIGKILL."""
         self._call("kill", child=child, grace=grace)

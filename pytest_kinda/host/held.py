@@ -49,8 +49,18 @@ class Held:
         stream.close()
         self._stream = None
         if "ok" in answer:
-            rc = int(answer["ok"]["rc"])
-            self._ended = f"killed by signal {-rc}" if rc < 0 else f"exit status {rc}"
+            self._ended = how_ended(int(answer["ok"]["rc"]))
         else:
             gone = {"message": "the keeper is gone, and its children with it"}
             self._ended = str(answer.get("error", gone)["message"])
+
+
+def how_ended(rc: int | None) -> str:
+    """An exit status in words; empty where there is none yet.
+
+    >>> how_ended(1), how_ended(-9), how_ended(None)
+    ('exit status 1', 'killed by signal 9', '')
+    """
+    if rc is None:
+        return ""
+    return f"killed by signal {-rc}" if rc < 0 else f"exit status {rc}"

@@ -94,7 +94,7 @@ def pytest_report_collectionfinish(
         return []
     wants = dict.fromkeys(want for item in items if (want := marks.want_of(item)))
     return [
-        reporting.machine(),
+        reporting.lab() if testbeds.options.lab else reporting.machine(),
         *reporting.p4_engines(wants, testbeds.options),
         *reporting.left_by_crashes(testbeds.options),
     ]
@@ -179,7 +179,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_kinda_build(
     config: pytest.Config, topology: Topology, options: PlanOptions, progress: Progress
 ) -> Any:
-    """Build a real testbed, or attach to one with ``--kinda-reuse``."""
+    """Build a real testbed, or a lab; or attach to one with ``--kinda-reuse``."""
     from pytest_kinda.testbed import Testbed
 
     chosen = config.stash[TESTBEDS].options
@@ -195,6 +195,10 @@ def pytest_kinda_build(
         standing = attach(topology, options, progress)
         if standing is not None:
             return standing
+    if chosen.lab:
+        from pytest_kinda.testbed.lab import Lab
+
+        return Lab(topology, options=options, progress=progress)
     return Testbed.build(topology, options=options, progress=progress)
 
 

@@ -53,6 +53,7 @@ class Options:
     keep: bool = False
     keep_on_failure: bool = False
     reuse: bool = False
+    lab: bool = False
     verify: bool = False
     plan_only: bool = False
     artifacts: Path = Path(".kinda")
@@ -90,6 +91,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="attach to a kept testbed of an equal topology if it is healthy; keep it in any case",
+    )
+    group.addoption(
+        "--kinda-lab",
+        action="store_true",
+        default=None,
+        help="no Docker: the cluster alone as processes on loopback, its nodes and links declared",
     )
     group.addoption(
         "--kinda-attach",
@@ -226,6 +233,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("kinda_keep", "as --kinda-keep", type="bool", default=False)
     parser.addini("kinda_keep_on_failure", "as --kinda-keep-on-failure", type="bool", default=False)
     parser.addini("kinda_reuse", "as --kinda-reuse", type="bool", default=False)
+    parser.addini("kinda_lab", "as --kinda-lab", type="bool", default=False)
     parser.addini("kinda_verify", "as --kinda-verify", type="bool", default=False)
     parser.addini("kinda_engine", f"as --kinda-engine: {', '.join(ENGINES)}", default="")
     parser.addini("kinda_tunnel", f"as --kinda-tunnel: {', '.join(TUNNELS)}", default="")
@@ -272,6 +280,12 @@ def read(config: pytest.Config) -> Options:
         raise pytest.UsageError(
             "--kinda-attach and --kinda-kubeconfig both name a testbed: give one"
         )
+    lab = _flag(config, "kinda_lab")
+    if lab and (others := [one for one in _NOT_IN_A_LAB if _given(config, one)]):
+        raise pytest.UsageError(
+            f"--kinda-lab: found {_shown(others[0])}; expected neither a standing testbed "
+            "(a lab is made in seconds) nor what needs packets"
+        )
     for option in ("shell_on_error", "pause_on_error"):
         if config.getoption(f"kinda_{option}"):
             _needs_terminal(config, _as_given(config, f"--kinda-{option.replace('_', '-')}"))
@@ -298,9 +312,24 @@ def read(config: pytest.Config) -> Options:
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
         reuse=_flag(config, "kinda_reuse"),
+        lab=lab,
         verify=_flag(config, "kinda_verify"),
         plan_only=config.getoption("kinda_plan_only"),
     )
+
+
+_NOT_IN_A_LAB = ("kinda_attach", "kinda_kubeconfig", "kinda_reuse", "kinda_verify", "kinda_pcap")
+
+
+def _given(config: pytest.Config, option: str) -> bool:
+    """Whether an option is given, on the command line or in the ini file."""
+    if config.getoption(option):
+        return True
+    return option in ("kinda_reuse", "kinda_verify") and bool(config.getini(option))
+
+
+def _shown(option: str) -> str:
+    return "--" + option.replace("_", "-")
 
 
 def _flag(config: pytest.Config, name: str) -> bool:

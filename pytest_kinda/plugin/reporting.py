@@ -48,6 +48,11 @@ def machine() -> str:
     return f"kinda: tunnel drivers {', '.join(drivers) or 'none'}; delay and loss by {delays}"
 
 
+def lab() -> str:
+    """That this run has no data path."""
+    return "kinda: a lab: no packets, pods only run in name; speeds are the control plane's"
+
+
 def p4_engines(wants: Iterable[Want], options: Options) -> list[str]:
     """A line for each topology with P4 switches: which engine runs them."""
     found = []

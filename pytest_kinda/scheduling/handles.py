@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.lab import VERBOSITY, LabStanding
 from pytest_kinda.errors import PlacementError, WaitTimeoutError
 from pytest_kinda.scheduling.explaining import Explanation, explain_pod
 from pytest_kinda.scheduling.facts import NetworkFacts
@@ -126,6 +127,11 @@ def explaining(testbed: Testbed, *, verbosity: int = 10) -> Fault:
             pod = kinda.cluster.run_pod("web")
             print(kinda.explain(pod))
     """
+    if isinstance(testbed.standing, LabStanding):
+        own = testbed.standing.scheduler
+        return testbed.inflict(
+            TELLING, partial(own.set_verbosity, verbosity), partial(own.set_verbosity, VERBOSITY)
+        )
     pods = testbed.cluster.api.get(_PODS.path(_SYSTEM), _LABEL)["items"]
     if not pods:
         raise PlacementError("the cluster has no pod of kube-scheduler to be asked")
@@ -202,6 +208,8 @@ def _log(testbed: Testbed, scheduler: str, seconds: float) -> list[str]:
     mine = active(testbed, scheduler)
     if mine is not None:
         return list(mine.logs().splitlines())
+    if isinstance(testbed.standing, LabStanding):
+        return testbed.standing.scheduler.log.read_text(errors="replace").splitlines()
     api = testbed.cluster.api
     lines: list[str] = []
     for one in api.get(_PODS.path(_SYSTEM), _LABEL)["items"]:

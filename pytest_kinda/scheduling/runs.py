@@ -11,16 +11,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.lab import LabStanding
 from pytest_kinda.errors import HostError, KindaError
 from pytest_kinda.scheduling.choice import Choice
 from pytest_kinda.scheduling.configuration import arguments_of, changed_manifest
+from pytest_kinda.scheduling.death import Death
+from pytest_kinda.scheduling.labrun import InLab
 from pytest_kinda.scheduling.schedulerpod import SYSTEM, object_name, pod_objects
 from pytest_kinda.testbed.resources import resource
 from pytest_kinda.testbed.states import HOPELESS
@@ -37,14 +39,6 @@ _BINARY = "/var/lib/kinda-scheduler"
 _GONE_LIMIT = 30.0
 OURS = "@scheduler-plugins"
 """The binary of ours: kube-scheduler with scheduler-plugins in it."""
-
-
-@dataclass(frozen=True)
-class Death:
-    """How a scheduler has ended, and what it logged last."""
-
-    how: str
-    log: str
 
 
 class Run(Protocol):
@@ -77,6 +71,8 @@ class Run(Protocol):
 def run_for(testbed: Testbed, choice: Choice, folder: Path) -> Run:
     """The run of a choice; ``folder`` is what its files are relative to."""
     binary = _binary_of(testbed, choice.binary, folder)
+    if isinstance(testbed.standing, LabStanding) and choice.mode != "process":
+        return InLab(testbed.standing, choice, binary)
     if choice.mode == "second":
         return _AsPod(testbed, choice, binary)
     if choice.mode == "process":

@@ -149,10 +149,11 @@ class Scheduler:
     def _serve(self) -> None:
         cluster = self._testbed.plan.cluster
         assert cluster is not None
-        address = "127.0.0.1" if self.choice.mode == "process" else cluster.gateway
+        here = self.choice.mode == "process" or not self._testbed.standing.has_data_path
+        address = "127.0.0.1" if here else cluster.gateway
         server = ExtenderServer(address, self.choice.filter, self.choice.score)
         self._server = server
-        if self.choice.mode == "process":
+        if here:
             return
         first = next(one for one in self._testbed.kubernetes_nodes if one.is_control_plane)
         if not first.shell(_CONNECT, address, str(server.port), check=False, timeout=30.0).ok:

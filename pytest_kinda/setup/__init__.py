@@ -23,7 +23,7 @@ __all__ = [
     "steps_of",
 ]  # fmt: skip
 
-ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling"}
+ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling", "lab"}
 """Steps for what few tests need: done by name, or when first needed; never missing."""
 
 
@@ -33,6 +33,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         capture_library,
         device_images,
         engine,
+        lab,
         limits,
         load_balancer_image,
         node_image,
@@ -57,6 +58,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
         "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
         scheduling.NAME: scheduling.Scheduling(),
+        lab.NAME: lab.LabPrograms(),
     }
 
 

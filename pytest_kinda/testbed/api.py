@@ -77,7 +77,10 @@ class Api:
             return self._pool
 
     def _headers(self) -> dict[str, str]:
-        token = self._configuration.get_api_key_with_prefix("authorization")
+        wanted = self._configuration
+        # under which name releases of the client keep a token differs
+        names = ("BearerToken", "authorization")
+        token = next(filter(None, map(wanted.get_api_key_with_prefix, names)), "")
         return {"Authorization": token} if token else {}
 
     def _open(

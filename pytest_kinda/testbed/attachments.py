@@ -34,6 +34,7 @@ class NodeExecution:
         """Begin a command; its streams and its end. Raises HostError."""
         from pytest_kinda.build.sessions import ContainerSession
 
+        self._standing.need_data_path(f"a command on {self._node}")
         container = self._standing.containers[self._node]
         return ContainerSession(container, argv, stdin=stdin, env=env, workdir=workdir)
 

@@ -27,13 +27,15 @@ def make_cluster(
     from pytest_kinda.testbed.api import Api
     from pytest_kinda.testbed.cluster import Cluster
     from pytest_kinda.testbed.kubectl import Kubectl
+    from pytest_kinda.testbed.labcluster import LabCluster
 
     kubeconfig = testbed.kubeconfig
     if kubeconfig is None:
         raise KindaError(
             f"testbed {testbed.id} has no cluster: its topology declares no ControlPlane"
         )
-    cluster: Cluster = Cluster(
+    kind = Cluster if testbed.standing.has_data_path else LabCluster
+    cluster: Cluster = kind(
         Api(kubeconfig),
         Kubectl(kubeconfig, lambda reads: cluster.current_namespace(make=not reads)),
         testbed.node,
@@ -109,6 +111,7 @@ def _names(plan: Plan) -> dict[str, str]:
 
 
 def _load_image(standing: Standing, image: str, nodes: Sequence[str]) -> None:
+    standing.need_data_path(f"an image in {', '.join(nodes)}")
     from pytest_kinda.build.images import load_image
 
     load_image(image, {name: standing.containers[name] for name in nodes})

@@ -132,13 +132,17 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
             continue  # a hub is a wire
         found[f"nodes/{node.name}/network.txt"] = partial(_state, node, limit)
         found[f"nodes/{node.name}/log.txt"] = partial(_log, testbed, node.name, limit)
-    for node in testbed.kubernetes_nodes:
+    real = testbed.standing.has_data_path
+    for log in () if real else sorted(testbed.directory.glob("*.log")):
+        found[f"lab/{log.name}"] = partial(log.read_text, errors="replace")
+    for node in testbed.kubernetes_nodes if real else ():
         for unit in ("kubelet", "containerd"):
             found[f"nodes/{node.name}/{unit}.txt"] = partial(
                 _journal, node, unit, testbed.test_began, limit
             )
     if testbed.kubeconfig is not None:
-        found["leaks.txt"] = lambda: f"{testbed.leaks()}\n"
+        if real:
+            found["leaks.txt"] = lambda: f"{testbed.leaks()}\n"
         for name, argv in {
             "nodes": ("get", "nodes", "-o", "wide"),
             "pods": ("get", "pods", "-A", "-o", "wide"),
@@ -147,8 +151,9 @@ def questions_of(testbed: Testbed, *, limit: float = LIMIT) -> dict[str, Callabl
             "describe-nodes": ("describe", "nodes"),
         }.items():
             found[f"cluster/{name}.txt"] = partial(_kubectl, testbed, argv, limit)
-        found["cluster/logs.txt"] = partial(_pod_logs, testbed, limit)
-        if len(testbed.plan.control_planes) > 1:
+        if real:
+            found["cluster/logs.txt"] = partial(_pod_logs, testbed, limit)
+        if real and len(testbed.plan.control_planes) > 1:
             found["cluster/load-balancer.txt"] = partial(_balancer, testbed, limit)
     return found
 

@@ -86,12 +86,12 @@ class Testbed(Sending):
         self._ledger = Ledger()
         self._processes: list[Process] = []
         self._captures: list[Capture] = []
-        self._lifecycle = ContainerLifecycle(standing, self._ledger, self._captures)
+        self._lifecycle = self._lifecycle_of(standing)
         self._cluster: Cluster | None = None
         self._numbers = 0
         self._closed = False
         self._test_began = time.time()
-        super().__init__(standing, NetworkFaults(self._ledger, Applier(standing)), self._handle)
+        super().__init__(standing, self._faults_of(standing), self._handle)
         if built:
             try:
                 add_families(self.plan, lambda: self.cluster)
@@ -99,6 +99,12 @@ class Testbed(Sending):
             except BaseException:
                 self.close()
                 raise
+
+    def _lifecycle_of(self, standing: Standing) -> ContainerLifecycle:
+        return ContainerLifecycle(standing, self._ledger, self._captures)
+
+    def _faults_of(self, standing: Standing) -> NetworkFaults:
+        return NetworkFaults(self._ledger, Applier(standing))
 
     # Life
 
