@@ -39,7 +39,9 @@ PAPER = Topology(
         Link("w3", "r1", delay="20ms"),
     ],
 )
-pytestmark = [pytest.mark.slow, pytest.mark.devices]
+# pytester gives its tests another home
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 
 @pytest.fixture(scope="module")
@@ -287,15 +289,16 @@ def test_it_ends_with_the_process_that_made_it(tmp_path):
 def test_the_documented_lab_needs_neither_docker_nor_rights(pytester, monkeypatch):
     (text,) = [one for one in examples().values() if "def test_two_profiles" in one]
     pytester.makepyfile(test_profiles=text)
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     lab_programs.programs()  # taken out of an image if need be, which is done once on a machine
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     bare = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
     prefix = bare if shutil.which("setpriv") and os.geteuid() == 0 else []
     argv = [sys.executable, "-m", "pytest", *QUICK, "--kinda-lab", "-v"]
-    result = pytester.run(*prefix, *argv, timeout=120)
+    result = pytester.run(*prefix, *argv, timeout=300)
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(
-        ["kinda: a lab: no packets*", "*2 arms x 3 repetitions*", "*packed beside spread*"]
+        ["kinda: a lab: no packets*", "*2 arms x 3 repetitions*", "  cost    packed *0 to 0*"]
     )
 
 
