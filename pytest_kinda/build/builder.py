@@ -134,6 +134,9 @@ class _Builder:
         if lacking := on_demand.missing(on_demand.images_of(self.plan)):
             with build_step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
                 on_demand.make(lacking, self.progress.info)
+        if lacking := on_demand.chosen_missing(self.plan):
+            with build_step(self.progress, f"{on_demand.STEP} ({', '.join(lacking)})"):
+                on_demand.pull_chosen(lacking, self.progress.info)
         if wanted := programs.program_names(self.plan):
             with build_step(self.progress, f"{programs.STEP} ({', '.join(wanted)})"):
                 programs.make_programs(self.plan)
@@ -183,7 +186,9 @@ class _Builder:
             self.keeper.apply(operations, self.places)
         if self.plan.devices:
             with build_step(self.progress, "devices"):
-                start_devices(self.plan.devices, self.containers, kathara=self.kathara)
+                found = start_devices(self.plan.devices, self.containers, kathara=self.kathara)
+            for note, names in found.items():
+                self.progress.info(f"{', '.join(names)}: {note}")
         if self.plan.cluster is not None and self.plan.cluster.cni != "none":
             with build_step(self.progress, "tunnels and CNI"):
                 self.keeper.apply(self._pod_network(), self.places)

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.drivers import driver_of
 from pytest_kinda.build.engine_api import docker_request
 from pytest_kinda.build.execution import ContainerExecution, Finished
 from pytest_kinda.build.programs import files_of
-from pytest_kinda.errors import BuildError, WaitTimeoutError
+from pytest_kinda.errors import BuildError, KindaError, WaitTimeoutError
 from pytest_kinda.plan.values import DeviceSpec, FileSpec, NodePlan, ReadySpec
 
 STEP = "devices"
@@ -30,11 +31,13 @@ KATHARA_NAMING = '[ "$(hostname)" = "$1" ] || hostname "$1" 2>/dev/null || :'
 
 def start_devices(
     nodes: Sequence[NodePlan], containers: Mapping[str, str], *, kathara: bool
-) -> None:
-    """Make every device ready, side by side. Raises BuildError that names the device.
+) -> dict[str, list[str]]:
+    """Make every device ready, side by side; notes on what was found, and on which devices.
 
     All are started before one is waited for: a router is ready when it has heard of all others.
+    Raises BuildError that names the device.
     """
+    notes: dict[str, list[str]] = {}
     running: dict[str, Future[None]] = {}
 
     def start(node: NodePlan, before: list[Future[None]]) -> None:
@@ -51,8 +54,10 @@ def start_devices(
         for one in running.values():
             one.result()
         waiting = [pool.submit(await_device, one, containers[one.name]) for one in nodes]
-        for one in waiting:
-            one.result()
+        for node, said in zip(nodes, waiting, strict=True):
+            for note in said.result():
+                notes.setdefault(note, []).append(node.name)
+    return notes
 
 
 def in_order(nodes: Sequence[NodePlan]) -> list[NodePlan]:
@@ -93,11 +98,20 @@ def start_device(node: NodePlan, container: str, kathara: bool) -> None:
             )
 
 
-def await_device(node: NodePlan, container: str) -> None:
-    """Wait until the device says that it is ready. Raises BuildError with its last answer."""
+def await_device(node: NodePlan, container: str) -> Sequence[str]:
+    """Wait until the device says that it is ready; what its driver has to note.
+
+    Raises BuildError with its last answer.
+    """
     device = node.device or DeviceSpec()
     for ready in device.ready:
         _await_ready(ContainerExecution(container, node.name), node.name, ready)
+    if (driver := driver_of(node, container)) is None:
+        return ()
+    try:
+        return driver.start()
+    except KindaError as error:
+        raise BuildError(STEP, error.message, remedy=error.remedy) from error
 
 
 def await_kathara(nodes: Sequence[NodePlan], containers: Mapping[str, str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from urllib.parse import quote
 
 from pytest_kinda.build import balancer
-from pytest_kinda.errors import BuildError
+from pytest_kinda.errors import BuildError, SetupError
 from pytest_kinda.plan.values import Plan
-from pytest_kinda.setup import prepare, steps_of
+from pytest_kinda.setup import engine, prepare, registry, steps_of
+from pytest_kinda.setup.bmv2_image import INSTEAD
 from pytest_kinda.setup.images import ON_DEMAND
 from pytest_kinda.setup.steps import Policy
 
@@ -48,4 +50,29 @@ def make(names: Collection[str], report: Callable[[str], None]) -> None:
 
     if prepare(only=list(names), report=note) != 0:
         remedy = f"kinda setup --only {','.join(names)}    (says more)"
+        if "bmv2" in names:
+            remedy += f"; {INSTEAD}"
         raise BuildError(STEP, " / ".join(lines), remedy=remedy)
+
+
+def chosen_missing(plan: Plan) -> list[str]:
+    """Images of BMv2 that the user chose and that are not here. Raises BuildError."""
+    chosen = plan.options.bmv2_image
+    used = {one.device.image for one in plan.devices if one.device is not None}
+    if not chosen or chosen not in used:
+        return []
+    try:
+        here = engine.ask(f"/images/{quote(chosen, safe='')}/json")
+    except OSError as error:
+        raise BuildError(STEP, f"Docker Engine does not answer: {error}") from error
+    return [] if here is not None else [chosen]
+
+
+def pull_chosen(references: Collection[str], report: Callable[[str], None]) -> None:
+    """Pull them. Raises BuildError that names the engine which needs none."""
+    for one in references:
+        try:
+            registry.pull(one, report)
+        except SetupError as error:
+            remedy = f"--kinda-bmv2-image must name an image of BMv2; {INSTEAD}"
+            raise BuildError(STEP, error.message, remedy=remedy) from error

@@ -13,6 +13,7 @@ from itertools import count
 
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.devices import KATHARA_NAMING, await_device, said, start_device
+from pytest_kinda.build.drivers import driver_of
 from pytest_kinda.build.engine_api import containers_of, place_of
 from pytest_kinda.build.execution import ContainerExecution
 from pytest_kinda.build.kathara import find_bridges
@@ -108,17 +109,24 @@ class Rewiring:
             if one.interface == interface
             for command in one.commands
         ]
-        execution = ContainerExecution(self.places[node.name].container, node.name)
+        container = self.places[node.name].container
+        execution = ContainerExecution(container, node.name)
+        driver = driver_of(node, container)
 
         def attempt() -> str:
             # it may be starting itself, and have no switch yet
+            if driver is not None:
+                try:
+                    driver.attach(interface)
+                except KindaError as error:
+                    return error.message
             for command in commands:
                 finished = execution.run(command.argv, timeout=WIRING_LIMIT)
                 if command.check and finished.rc != 0:
                     return f"{' '.join(command.argv)!r}: {said(finished)}"
             return ""
 
-        if commands:
+        if commands or driver is not None:
             what = f"interface {interface} of {node.name} to be taken"
             wait_until(attempt, what, limit=WIRING_LIMIT, interval=0.2)
 

@@ -14,9 +14,19 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pytest_kinda.devices.device import Device
+from pytest_kinda.devices.p4_bmv2 import (
+    DECLARED,
+    DRIVER,
+    FOLDER,
+    LOG_LEVELS,
+    MESSAGES,
+    SOURCE,
+    start_command,
+)
 from pytest_kinda.devices.p4_entries import Lpm, P4Entry, Ports, declared, is_towards, record
 from pytest_kinda.errors import KindaError, Problem, ProgramError
 from pytest_kinda.p4 import translate
+from pytest_kinda.p4.bmv2.relay import THRIFT_PORT
 from pytest_kinda.p4.p4info import controller_headers
 from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
@@ -36,17 +46,18 @@ from pytest_kinda.plan.values import (
 from pytest_kinda.topology.declared import declaring_directory
 from pytest_kinda.topology.frozen import EMPTY, FrozenMap
 
-FOLDER = "/var/lib/kinda-p4"
 PROGRAM = f"{FOLDER}/program"
-SOURCE = f"{FOLDER}/program.json"
-DECLARED = f"{FOLDER}/declared"
 P4INFO = f"{FOLDER}/p4info.txt"
 STATE = f"""
 printf '$ P4 ports and statistics, the end of the log\\n'
 [ ! -x {PROGRAM} ] || timeout 5 {PROGRAM} --ask {FOLDER} ports statistics 2>&1
-tail -n 20 {FOLDER}/log; echo
+tail -q -n 20 {FOLDER}/log {MESSAGES}.txt 2>/dev/null; echo
 """
 
+_CONTROL = {
+    "native": ControlSpec("kinda-p4", f"unix:{FOLDER}/control"),
+    "bmv2": ControlSpec("thrift", f"tcp:127.0.0.1:{THRIFT_PORT}"),
+}
 PORT_MOST = 510
 """The highest number of a port: 9 bits, of which v1model's 511 is where packets are dropped."""
 
@@ -83,6 +94,8 @@ class P4Switch(Device):
       those of every port; without a rate no packet waits.
     - ``grows_by``: what the program adds to packets that cross it, ``"52B+36B/hop"``: links
       between switches and routers carry that beside the MTU of their ends.
+    - ``log``: what BMv2 writes of each packet (``"debug"``, ``"trace"``); nothing unless said, as
+      it makes it several times slower. The native engine writes no such log.
 
     The plan's addresses of its ports are the program's to answer for: its kernel has none.
 
@@ -109,6 +122,7 @@ class P4Switch(Device):
     queue_rate: int | None = None
     priority_queues: int = 1
     grows_by: str = ""
+    log: str | None = None
     _names: tuple[str, str] = field(default=("", ""), init=False, compare=False, repr=False)
     _wrong: str = field(default="", init=False, compare=False, repr=False)
 
@@ -162,6 +176,9 @@ class P4Switch(Device):
             expected = "'router', 'switch', or Lpm(table, action=, port=, mac=)"
             yield Problem(self.where, "forwarding", repr(self.forwarding), expected)
         yield from self._port_and_queue_problems()
+        if self.log is not None and self.log not in LOG_LEVELS:
+            expected = " or ".join(map(repr, LOG_LEVELS)) + ", or None"
+            yield Problem(self.where, "log", repr(self.log), expected)
         for at, one in enumerate(self.entries):
             if not isinstance(one, P4Entry):
                 expected = "P4Entry(table, match, action, params=, priority=)"
@@ -205,19 +222,12 @@ class P4Switch(Device):
 
     def problems_at(self, context: DeviceContext) -> Iterator[Problem]:
         """What is wrong with it at its place in the plan, with the engine of this run."""
-        engine, _ = self._engine(context.options)
-        if engine != "native":
-            yield Problem(
-                self.where,
-                "engine",
-                f"{engine!r}, of which there is no image here",
-                f"P4Switch({self.name!r}, engine='native', ...), --kinda-p4-engine=native or "
-                "kinda_p4_engine=native, which needs none",
-            )
-            return
         yield from _port_problems(context, self.ports)
+        if self.cpu_port is not None and self._engine(context.options)[0] == "bmv2":
+            expected = "None, or engine='native': BMv2's controller would be one of P4Runtime"
+            yield Problem(self.where, "cpu_port", str(self.cpu_port), expected)
         try:
-            program = _translated(str(self.program), self._names[0])
+            program = self._checked(context.options)
         except KindaError as error:
             yield Problem(self.where, "program", error.message, error.remedy or "another program")
             return
@@ -228,36 +238,21 @@ class P4Switch(Device):
         """The container: the program on all its links, started in the background."""
         spec = super().specification(context)
         engine, why = self._engine(context.options)
-        text = str(self.program)
-        program = _translated(text, self._names[0])
+        program = self._checked(context.options)
         numbers = self._ports(context).numbers
-        pairs = tuple(f"{numbers[one.name]}={one.name}" for one in context.interfaces)
-        if self.cpu_port is not None:
-            pairs += (f"{self.cpu_port}={CONTROLLER}",)
-        start = CommandSpec((PROGRAM, "--switch", FOLDER, *pairs))
-        ready = (PROGRAM, "--ready", FOLDER, program.digest, *pairs)
         lines, _ = context.once("declared", lambda: self._declared(program, context))
+        files = [FileSpec(SOURCE, text=str(self.program)), FileSpec(DECLARED, text=lines)]
+        files += [FileSpec(P4INFO, text=str(self.p4info))] if self.p4info else []
+        made = self._native if engine == "native" else self._bmv2
         return dataclasses.replace(
-            spec,
-            files=(
-                FileSpec(SOURCE, text=text),
-                FileSpec(DECLARED, text=lines),
-                *((FileSpec(P4INFO, text=str(self.p4info)),) if self.p4info else ()),
-                *spec.files,
-            ),
-            programs=(ProgramSpec(PROGRAM, SOURCE, self._names[0]),),
-            startup=(start, *spec.startup),
-            attach=tuple(
-                AttachSpec(name, (CommandSpec((PROGRAM, "--ask", FOLDER, f"attach {one} {name}")),))
-                for name, one in numbers.items()
-            ),
-            ready=(ReadySpec(ready, READY_LIMIT, "P4 program and ports"), *spec.ready),
+            made(spec, context, program, numbers),
+            files=(*files, *spec.files),
             sysctls={**spec.sysctls, "net.ipv4.ip_forward": "0"},
             capabilities=tuple(dict.fromkeys(("NET_ADMIN", "NET_RAW", *spec.capabilities))),
             user_space=True,
             sealed=True,
             state=STATE,
-            control=(ControlSpec("kinda-p4", f"unix:{FOLDER}/control"),),
+            control=(_CONTROL[engine],),
             about={
                 "program": {
                     "name": self._names[0],
@@ -276,6 +271,42 @@ class P4Switch(Device):
             ),
         )
 
+    def _native(
+        self, spec: DeviceSpec, context: DeviceContext, program: Program, numbers: Mapping[str, int]
+    ) -> DeviceSpec:
+        """The program compiled, and started in the background."""
+        pairs = tuple(f"{number}={name}" for name, number in numbers.items())
+        if self.cpu_port is not None:
+            pairs += (f"{self.cpu_port}={CONTROLLER}",)
+        start = CommandSpec((PROGRAM, "--switch", FOLDER, *pairs))
+        ready = (PROGRAM, "--ready", FOLDER, program.digest, *pairs)
+        return dataclasses.replace(
+            spec,
+            programs=(ProgramSpec(PROGRAM, SOURCE, self._names[0]),),
+            startup=(start, *spec.startup),
+            attach=tuple(
+                AttachSpec(name, (CommandSpec((PROGRAM, "--ask", FOLDER, f"attach {one} {name}")),))
+                for name, one in numbers.items()
+            ),
+            ready=(ReadySpec(ready, READY_LIMIT, "P4 program and ports"), *spec.ready),
+        )
+
+    def _bmv2(
+        self, spec: DeviceSpec, context: DeviceContext, program: Program, numbers: Mapping[str, int]
+    ) -> DeviceSpec:
+        """BMv2 started in the background, and told the rest from outside."""
+        image = context.options.bmv2_image or "@bmv2"
+        ports = [(number, name) for name, number in numbers.items()]
+        return dataclasses.replace(
+            spec,
+            image=image if spec.image == "@base" else spec.image,
+            startup=(
+                start_command(self.name, ports, self.log, self.priority_queues),
+                *spec.startup,
+            ),
+            driver=DRIVER,
+        )
+
     def p4_engine(self, options: PlanOptions) -> str:
         """The engine that runs it, with these options."""
         return self._engine(options)[0]
@@ -284,6 +315,13 @@ class P4Switch(Device):
         if self.engine is not None:
             return self.engine, "as declared"
         return options.p4_engine, "the run's"
+
+    def _checked(self, options: PlanOptions) -> Program:
+        """The program, as far as the engine can be known to run it. Raises ProgramError."""
+        text = str(self.program)
+        if self._engine(options)[0] == "native":
+            return _translated(text, self._names[0])
+        return parse_program(text.encode(), self._names[0])
 
     def _declared(self, program: Program, context: DeviceContext) -> tuple[str, list[Problem]]:
         lines, problems = declared(
@@ -327,6 +365,7 @@ class P4Nic:
     queue_rate: int | None = None
     priority_queues: int = 1
     grows_by: str = ""
+    log: str | None = None
     image: str = "@base"
     _switch: P4Switch | None = field(default=None, init=False, compare=False, repr=False)
 

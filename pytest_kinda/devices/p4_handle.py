@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pytest_kinda.devices.p4 import CONTROLLER, DECLARED, FOLDER, P4INFO, PROGRAM, SOURCE
+from pytest_kinda.devices.p4 import CONTROLLER, P4INFO, PROGRAM
+from pytest_kinda.devices.p4_bmv2 import DECLARED, FOLDER, MESSAGES, SOURCE, Bmv2Connection
 from pytest_kinda.devices.p4_entries import in_words, one_towards, told
 from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError, WaitTimeoutError
 from pytest_kinda.p4 import compile_program, translate
@@ -28,7 +29,7 @@ from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.p4.sockets import AT_ONCE, Answers
 from pytest_kinda.p4.sources import compile_source
-from pytest_kinda.p4.state import declared_state, differences
+from pytest_kinda.p4.state import State, declared_state, differences
 from pytest_kinda.p4.values import Natural
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.processes import Execution, Session
@@ -80,8 +81,8 @@ class P4SwitchHandle(DeviceHandle):
 
     @property
     def engine(self) -> str:
-        """What runs its program: ``native``."""
-        return "native"
+        """What runs its program: ``native`` or ``bmv2``."""
+        return "bmv2" if self.planned.device and self.planned.device.driver else "native"
 
     @property
     def program(self) -> Program:
@@ -226,6 +227,10 @@ class P4SwitchHandle(DeviceHandle):
         is put back. Raises ProgramError for one that cannot be translated, P4ControlError where
         the switch does not start with it.
         """
+        if self.engine == "bmv2":
+            raise P4ControlError(
+                f"{self.name}: BMv2 runs the declared program only", remedy="engine='native'"
+            )
         path = declaring_directory() / program
         text = compile_source(path) if path.suffix == ".p4" else path.read_text("utf-8")
         made = parse_program(text.encode(), path.name)
@@ -256,8 +261,14 @@ class P4SwitchHandle(DeviceHandle):
             run_commands(commands, self.control)
 
     def log(self) -> str:
-        """What its process has said; empty where all is well."""
-        return self.read_text(f"{FOLDER}/log")
+        """What its process has said: nothing where all is well, of BMv2 a few lines.
+
+        Of one that was declared with ``log`` also what it wrote of packets.
+        """
+        said = self.read_text(f"{FOLDER}/log")
+        if self.engine == "bmv2" and self.exec("test", "-e", f"{MESSAGES}.txt", check=False).ok:
+            said += self.read_text(f"{MESSAGES}.txt")
+        return said
 
     def reset(self) -> None:
         """The state that its program starts with, and what was declared: nothing else.
@@ -269,7 +280,11 @@ class P4SwitchHandle(DeviceHandle):
         self._packets.clear()
         found = self.control.reset()
         lines = [] if self._swapped is not None else self._file(DECLARED).splitlines()
-        wrong = differences(self.program, declared_state(self.program, lines), found)
+        wanted = declared_state(self.program, lines)
+        if self.engine == "bmv2":
+            # its cells count on meanwhile: they are zero as the program was loaded again
+            found, wanted = (_told(self.program, one) for one in (found, wanted))
+        wrong = differences(self.program, wanted, found)
         if (loaded := self.control.loaded()) != self.program.digest:
             wrong = [f"it runs the program {loaded[:12]}, not {self.program.digest[:12]}"]
         if wrong:
@@ -302,9 +317,22 @@ class P4SwitchHandle(DeviceHandle):
         return PacketControl(self.control, controller_headers(info))
 
     @cached_property
-    def _channel(self) -> _Channel:
+    def _channel(self) -> _Channel | Bmv2Connection:
+        if self.engine == "bmv2":
+            return Bmv2Connection(self.planned, self._execution)
         ports = told(self.planned.interfaces, self.planned.port_numbers)
         return _Channel(self.name, self._execution, ports)
+
+
+def _told(program: Program, state: State) -> State:
+    """Of a state, what BMv2 was told and tells again."""
+    constant = {n for n, one in enumerate(program.tables) if one.entries is not None}
+    return {
+        thing: value
+        for thing, value in state.items()
+        if thing[0] in ("member", "members", "value")
+        or (thing[0] in ("entry", "default") and thing[1] not in constant)
+    }
 
 
 class _Channel:

@@ -189,6 +189,11 @@ class Control:
         words += [] if priority is None else [str(priority)]
         self.ask([f"queue-{what} {' '.join(words)}"], f"queue {what}")
 
+    def ports(self) -> dict[int, tuple[str, str]]:
+        """Its ports by number: the interface, and whether that is ``up``, ``down`` or ``gone``."""
+        rows = (line.split() for line in self.ask(["ports"], "ports")[0][:-1])
+        return {int(number): (interface, state) for _, number, interface, state in rows}
+
     def statistics(self) -> Statistics:
         """What the switch has received, sent and lost."""
         words = self.ask(["statistics"], "statistics")[0][-1].split()[1:]

@@ -31,7 +31,8 @@ class PlanOptions:
     topology; ``internet_dns`` the name servers there, with commas between (the machine's own).
     ``ip_family``: pods and services have addresses of IPv4, or (``dual``) of both families, IPv6
     from ``pod_cidr6`` and ``service_cidr6``, nodes from ``node_cidr6``; ``ipv6`` alone is refused
-    by the plan. ``p4_engine`` runs the P4 switches that do not name theirs.
+    by the plan. ``p4_engine`` runs the P4 switches that do not name theirs; ``bmv2_image`` is the
+    image that BMv2 is taken from, the published one unless said.
     """
 
     engine: Literal["kathara", "direct"] = "kathara"
@@ -51,6 +52,7 @@ class PlanOptions:
     service_cidr6: str = "fd00:10:96::/112"
     node_cidr6: str = "fd00:10:9::/64"
     p4_engine: Literal["bmv2", "native"] = "bmv2"
+    bmv2_image: str = ""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,9 @@ class DeviceSpec:
     reads the packets, not its kernel. ``handle`` (``MODULE:CLASS``) is what tests hold of it,
     ``notes`` are lines that say how it is carried out here. ``sealed``: what comes from the links
     is for the device's program alone, its kernel has none of the interfaces' addresses and answers
-    nobody. ``port_numbers`` are what that program calls the interfaces, in their order.
+    nobody. ``port_numbers`` are what that program calls the interfaces, in their order. ``driver``
+    (``MODULE:CLASS``) makes it ready, and attaches its interfaces, from outside: where commands in
+    the container do not do.
     ``state`` are shell lines that print what the device is doing, for the evidence of a failure.
     ``control`` and ``about`` (JSON data under keys of the kind's own) are for `kinda describe`.
     """
@@ -230,6 +234,7 @@ class DeviceSpec:
     state: str = ""
     control: tuple[ControlSpec, ...] = ()
     about: Mapping[str, Any] | None = None
+    driver: str = ""
 
 
 @dataclass(frozen=True)

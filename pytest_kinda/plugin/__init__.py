@@ -72,6 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     schedulers.check(metafunc)
     if "kinda" in metafunc.fixturenames:
         wants = marks.wants_of(metafunc.definition)
+        if metafunc.config.stash[TESTBEDS].options.both_p4_engines:
+            wants = marks.on_each_p4_engine(wants)
         if wants:
             names = [want.name for want in wants]
             metafunc.parametrize("kinda", wants, indirect=True, scope="session", ids=names)

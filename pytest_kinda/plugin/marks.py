@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
-from pytest_kinda.plugin.options import ACCEPTED, FREE
+from pytest_kinda.plugin.options import ACCEPTED, FREE, P4_ENGINES
 
 if TYPE_CHECKING:
     from pytest_kinda.plan.values import PlanOptions
@@ -48,6 +48,24 @@ class Want:
             if engine_of is not None:
                 found.setdefault(engine_of(self.plan_options(options)), []).append(node.name)
         return found
+
+
+def on_each_p4_engine(wants: Iterable[Want]) -> list[Want]:
+    """Wants, once on each engine where that makes a difference.
+
+    It makes none to a topology without P4 switches, or whose switches all name their engine.
+    """
+    from pytest_kinda.plan.values import PlanOptions
+
+    found: list[Want] = []
+    for want in wants:
+        if "p4_engine" in dict(want.options):
+            found.append(want)
+            continue
+        each = [replace(want, options=(*want.options, ("p4_engine", one))) for one in P4_ENGINES]
+        bmv2, native = (one.p4_engines(PlanOptions()) for one in each)
+        found += each if bmv2 != native else [want]
+    return found
 
 
 def is_topology(value: object) -> TypeGuard[Topology]:

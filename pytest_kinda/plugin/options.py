@@ -19,6 +19,7 @@ PODS = ("gre", "routed")
 TRAFFIC = ("direct", "network")
 FAMILIES = ("ipv4", "dual", "ipv6")
 P4_ENGINES = ("bmv2", "native")
+BOTH = "both"
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "engine": ENGINES,
     "tunnel": TUNNELS,
@@ -36,9 +37,14 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
     "service_cidr6": (),
     "node_cidr6": (),
     "p4_engine": P4_ENGINES,
+    "bmv2_image": (),
 }
 """What a mark may say beside its topology, and the values that it may have; () is free text."""
-FREE = {"internet_via": "the name of a router", "internet_dns": "IPv4 addresses as text"}
+FREE = {
+    "internet_via": "the name of a router",
+    "internet_dns": "IPv4 addresses as text",
+    "bmv2_image": "the name of an image",
+}
 """What free text is, where it is not an IPv4 network."""
 WHEN = ("failure", "always", "never")
 KEEP = ("failure", "always")
@@ -69,6 +75,7 @@ class Options:
     baseline: Path | None = None
     gate: str = ""
     repetitions: int = 0
+    both_p4_engines: bool = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -168,8 +175,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--kinda-p4-engine",
-        choices=P4_ENGINES,
-        help="what runs the P4 switches that do not name theirs (bmv2)",
+        choices=(*P4_ENGINES, BOTH),
+        help="what runs the P4 switches that do not name theirs (bmv2); both: each test twice",
+    )
+    group.addoption(
+        "--kinda-bmv2-image",
+        metavar="IMAGE",
+        help="the image that BMv2 is taken from (the published one)",
     )
     group.addoption(
         "--kinda-artifacts",
@@ -246,7 +258,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("kinda_internet_via", "as --kinda-internet-via: a router's name", default="")
     parser.addini("kinda_internet_dns", "as --kinda-internet-dns: IPv4 addresses", default="")
-    parser.addini("kinda_p4_engine", f"as --kinda-p4-engine: {', '.join(P4_ENGINES)}", default="")
+    engines = ", ".join((*P4_ENGINES, BOTH))
+    parser.addini("kinda_p4_engine", f"as --kinda-p4-engine: {engines}", default="")
+    parser.addini("kinda_bmv2_image", "as --kinda-bmv2-image: an image's name", default="")
     parser.addini("kinda_ip_family", f"as --kinda-ip-family: {', '.join(FAMILIES)}", default="")
 
 
@@ -255,13 +269,17 @@ def read(config: pytest.Config) -> Options:
     from pytest_kinda.plan.values import PlanOptions
 
     chosen: dict[str, Any] = {}
+    both = False
     for name in (
         *("engine", "tunnel", "pods", "pool", "control_plane_traffic"),
-        *("internet_via", "internet_dns", "ip_family", "p4_engine"),
+        *("internet_via", "internet_dns", "ip_family", "p4_engine", "bmv2_image"),
     ):
         accepted = ACCEPTED[name]
         value = config.getoption(f"kinda_{name}") or config.getini(f"kinda_{name}")
         if not value:
+            continue
+        if name == "p4_engine" and value == BOTH:
+            both = True
             continue
         if accepted and value not in accepted:
             raise pytest.UsageError(
@@ -309,6 +327,7 @@ def read(config: pytest.Config) -> Options:
         kubeconfig=_given_path(config, "kinda_kubeconfig"),
         clean=config.getoption("kinda_clean"),
         plan=PlanOptions(**chosen),
+        both_p4_engines=both,
         keep=_flag(config, "kinda_keep"),
         keep_on_failure=_flag(config, "kinda_keep_on_failure"),
         reuse=_flag(config, "kinda_reuse"),

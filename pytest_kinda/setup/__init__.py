@@ -30,6 +30,7 @@ ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling", "lab"}
 def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) -> dict[str, Step]:
     """The steps of preparing, in order, by the names that ``--only`` takes."""
     from pytest_kinda.setup import (
+        bmv2_image,
         capture_library,
         device_images,
         engine,
@@ -57,6 +58,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "router": parts.ImageStep("router image", device_images.router(), policy, choice),
         "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
         "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
+        "bmv2": bmv2_image.Bmv2Image(),
         scheduling.NAME: scheduling.Scheduling(),
         lab.NAME: lab.LabPrograms(),
     }

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pytest_kinda.setup import engine, pins
 
-Name = Literal["node", "tools", "base", "router", "ovs", "load-balancer"]
+Name = Literal["node", "tools", "base", "router", "ovs", "load-balancer", "bmv2"]
 Origin = Literal["official", "stand-in"]
 
 RECIPE_LABEL = "org.pytest-kinda.recipe"
@@ -29,8 +29,9 @@ _REFERENCES: Mapping[str, str] = {
     "router": "kinda/router:1",
     "ovs": "kinda/ovs:1",
     "load-balancer": pins.LOAD_BALANCER,  # kind's code names it
+    "bmv2": pins.BMV2,
 }
-ON_DEMAND: frozenset[Name] = frozenset({"ovs", "load-balancer"})
+ON_DEMAND: frozenset[Name] = frozenset({"ovs", "load-balancer", "bmv2"})
 """What few testbeds need: made by name, or by the first build that needs it; never missing."""
 
 

@@ -18,6 +18,9 @@ KIND_NODE_DIGEST = "sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9
 LOAD_BALANCER = "envoyproxy/envoy:v1.36.2"
 """The image that kind :data:`KIND` starts before several control planes: its code names the tag."""
 
+BMV2 = "p4lang/behavioral-model:latest"
+"""The published BMv2. Its releases have no tags of their own: ``latest`` follows them."""
+
 COREDNS = "1.12.4"
 """CoreDNS: the first 1.12 that shares the Kubernetes client of :data:`KUBERNETES`; pinned by the
 recipe's go.mod too."""

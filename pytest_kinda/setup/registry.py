@@ -41,6 +41,11 @@ def load_balancer_reference() -> str:
     return published(pins.LOAD_BALANCER)
 
 
+def bmv2_reference() -> str:
+    """The published BMv2."""
+    return published(pins.BMV2)
+
+
 def plugin_reference() -> str:
     """Kathara's network plugin for this machine's architecture."""
     return published(f"{pins.KATHARA_PLUGIN}:{debian.architecture()}")

@@ -1,4 +1,8 @@
-"""P4 switches in a testbed, on both engines: packets, tables from a test, restarts, and an end."""
+"""P4 switches in a testbed, on both engines: packets, tables from a test, restarts, and an end.
+
+They run on the native engine (``pyproject.toml``); with ``--kinda-p4-engine=bmv2`` on BMv2, where
+its image is.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +33,7 @@ TRIANGLE = Topology(
     nodes=[
         Host("h1"),
         Host("h2"),
-        *(
-            P4Switch(s, program=PROGRAM, engine="native", forwarding=FABRIC)
-            for s in ("s1", "s2", "s3")
-        ),
+        *(P4Switch(s, program=PROGRAM, forwarding=FABRIC) for s in ("s1", "s2", "s3")),
     ],
     links=[
         Link("h1", "s1"),
@@ -85,7 +86,8 @@ def test_full_size_tcp_crosses(kinda: Any) -> None:
     rates = [one.received_bits_per_second for one in (there, back)]
     print(f"TCP over two P4 switches ({kinda.plan.options.engine}): "
           f"{rates[0] / 1e9:.2f} Gbit/s there, {rates[1] / 1e9:.2f} back")  # fmt: skip
-    assert min(rates) > 30e6  # a sum left out or a packet too long would stop it
+    # a sum left out or a packet too long would stop it; a BMv2 made without -O3 is slow
+    assert min(rates) > (30e6 if s1.engine == "native" else 3e6)
 
 
 @EACH
@@ -114,8 +116,9 @@ def test_ports_are_the_plans(kinda: Any) -> None:
         (3, "eth2", "s1--s3", ("s3",)),
     ]
     assert s1.port("s3") == s1.port("eth2") == s1.port("s1--s3") == 3
-    assert s1.engine == "native"
-    assert s1.notes[0].startswith("P4 engine native (as declared), program router.json ")
+    engine = kinda.plan.options.p4_engine
+    assert s1.engine == engine
+    assert s1.notes[0].startswith(f"P4 engine {engine} (the run's), program router.json ")
     with pytest.raises(
         UnknownNameError, match=r"s1 has no port for 'h2'; it has port 1 \(eth0, li"
     ):
@@ -170,15 +173,15 @@ def test_a_switch_that_starts_again_is_what_it_was(kinda: Any) -> None:
 def is_attached(kinda: Any) -> None:
     assert kinda.ping("h1", "h2", count=2)
     s1 = kinda.device("s1")
-    lines = s1.exec("/var/lib/kinda-p4/program", "--ask", "/var/lib/kinda-p4", "ports").lines
-    assert [one for one in lines if one.startswith("-") and not one.endswith(" up")] == []
-    assert s1.statistics().received >= 2
+    assert {state for _, state in s1.control.ports().values()} == {"up"}
+    if s1.engine == "native":  # BMv2 does not count
+        assert s1.statistics().received >= 2
 
 
 @ONE
 def test_a_process_that_has_ended_is_told_at_once(kinda: Any) -> None:
     s3 = kinda.device("s3")
-    s3.statistics()
+    s3.control.ports()
     s3.shell(KILL)
     with pytest.raises(P4ControlError, match=r"s3: no P4 switch answers .*it went wrong; port 1 "):
         s3.table("ipv4_lpm").dump()
@@ -191,7 +194,10 @@ def test_a_process_that_has_ended_is_told_at_once(kinda: Any) -> None:
 @ONE
 def test_evidence_has_its_ports(kinda: Any, tmp_path: Any) -> None:
     kinda.evidence(tmp_path)
-    assert "- 1 eth0 up" in (tmp_path / "nodes" / "s1" / "network.txt").read_text()
+    text = (tmp_path / "nodes" / "s1" / "network.txt").read_text()
+    assert "P4 ports" in text
+    if kinda.device("s1").engine == "native":  # BMv2 has no program to be asked by
+        assert "- 1 eth0 up" in text
 
 
 def test_an_entry_that_the_switch_refuses_fails_the_build_with_its_name() -> None:
@@ -200,7 +206,7 @@ def test_an_entry_that_the_switch_refuses_fails_the_build_with_its_name() -> Non
         Topology(name="refused", nodes=[switch, Host("h1")], links=[Link("h1", "s1")]),
         PlanOptions(engine="direct", p4_engine="native"),
     )
-    with pytest.raises(BuildError, match=r"s1: start-up command .* entries\[7\]: error"):
+    with pytest.raises(BuildError, match=r"s1: .*entries\[7\]: error"):
         Testbed.build(with_declared(made, "# entries[7]\nadd 99 0 0a000000 ff000000 0\n"))
 
 
@@ -223,8 +229,8 @@ CLUSTER = pytest.mark.topology(
         name="p4-cluster",
         nodes=[
             ControlPlane("c1"),
-            Worker("w1", nic=P4Nic(program=CARD, engine="native")),
-            P4Switch("s1", program=PROGRAM, engine="native", forwarding=FABRIC),
+            Worker("w1", nic=P4Nic(program=CARD)),
+            P4Switch("s1", program=PROGRAM, forwarding=FABRIC),
         ],
         links=[Link("c1", "s1"), Link("w1", "s1")],
     ),

@@ -129,3 +129,23 @@ def test_the_engine_of_p4_switches_is_stated(suite: Suite) -> None:
     result.stdout.no_fnmatch_line("kinda: a: P4*")
     text = (suite.pytester.path / "out.xml").read_text()
     assert text.count('name="kinda_p4_engine" value="native, bmv2"') == 1
+
+
+def test_a_test_runs_once_on_each_engine_where_that_makes_a_difference(suite: Suite) -> None:
+    suite.write(
+        test_x="from pytest_kinda import P4Switch\n"
+        "def one(name, **more):\n"
+        "    nodes = [P4Switch('s1', program='{}', **more), P4Switch('s2', program='{}', **more)]\n"
+        "    return Topology(name=name, nodes=nodes, links=[Link('s1', 's2')])\n"
+        "@pytest.mark.topology(one('t'))\ndef test_free(kinda): pass\n"
+        "@pytest.mark.topology(one('u', engine='native'))\ndef test_named(kinda): pass\n"
+        "@pytest.mark.topology(one('v'), p4_engine='native')\ndef test_marked(kinda): pass\n"
+        "@pytest.mark.topology(A)\ndef test_without(kinda): pass\n"
+    )
+    result = suite.run("-v", "--kinda-p4-engine=both")
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(
+        ["*::test_free[[]t-bmv2[]] PASSED*", "*::test_free[[]t-native[]] PASSED*"]
+    )
+    result.stdout.fnmatch_lines(["*::test_named[[]u[]] PASSED*", "*::test_without[[]a[]] PASSED*"])
+    result.stdout.fnmatch_lines(["kinda: t-bmv2: P4 engine bmv2 (s1, s2)"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pytest_kinda import (
     Topology,
     Worker,
 )
+from pytest_kinda.build.drivers import driver_of
 from pytest_kinda.devices.p4_handle import P4SwitchHandle
 from pytest_kinda.errors import PlanError, TopologyError
 from pytest_kinda.operations import AddAddress, AddRoute, IgnoreArrivals, SetInterface
@@ -211,12 +213,51 @@ def test_all_that_is_wrong_with_entries_is_told_at_once() -> None:
     assert "7 problems" in text.splitlines()[0]
 
 
+BMV2 = PlanOptions(engine="direct")
+
+
+def test_bmv2_is_started_with_its_ports_and_told_the_rest_from_outside() -> None:
+    device = planned(options=BMV2).device
+    assert device is not None
+    assert (device.image, device.programs, device.ready) == ("@bmv2", (), ())
+    words = " ".join(device.startup[0].argv)
+    assert "--thrift-port 9090 -i 1@eth0 -i 2@eth1 /var/lib/kinda-p4/program.json" in words
+    assert "log-file" not in words
+    assert device.notes[0].startswith("P4 engine bmv2 (the run's), program router.json ")
+    assert handle_class(planned(options=BMV2)) is P4SwitchHandle
+    assert driver_of(planned(options=BMV2), "none") is not None
+    ids = {planned(name, BMV2).device.startup[0].argv[6] for name in ("s1", "s2")}  # type: ignore[union-attr]
+    assert len(ids) == 2
+
+
+def test_bmv2_is_taken_from_the_image_that_was_chosen() -> None:
+    chosen = replace(BMV2, bmv2_image="lab/bmv2:7")
+    for given, options, image in (
+        ({}, chosen, "lab/bmv2:7"),
+        ({"image": "mine:1"}, chosen, "mine:1"),
+        ({"engine": "bmv2"}, NATIVE, "@bmv2"),
+        ({"engine": "native"}, chosen, "@base"),
+    ):
+        device = planned(options=options, **given).device
+        assert device is not None
+        assert device.image == image
+
+
+def test_bmv2_writes_a_log_when_it_is_asked_to() -> None:
+    device = planned(options=BMV2, log="debug").device
+    assert device is not None
+    assert "--log-file /var/lib/kinda-p4/messages --log-level debug" in " ".join(
+        device.startup[0].argv
+    )
+
+
 def test_one_engine_is_never_put_in_the_place_of_the_other() -> None:
-    text = problems(PlanOptions())
-    for name in ("s1", "s2"):
-        assert f"node {name}: engine: found 'bmv2'" in text
-        assert f"P4Switch('{name}', engine='native', ...), --kinda-p4-engine=native" in text
-    assert "found 'bmv2'" in problems(NATIVE, engine="bmv2")
+    text = problems(BMV2, forwarding="router", entries=[P4Entry("ipv4_lpm", None, "none")])
+    assert "entries[0]: found no action of" in text
+    for options, programs in ((BMV2, 0), (NATIVE, 1)):
+        device = planned("s2", options).device
+        assert device is not None
+        assert len(device.programs) == programs
 
 
 def test_what_the_native_engine_does_not_cover_is_told_with_its_place(tmp_path: Path) -> None:
@@ -236,6 +277,7 @@ def test_what_the_native_engine_does_not_cover_is_told_with_its_place(tmp_path: 
         ({"program": ""}, "program: found none; expected the JSON file that p4c's bmv2 backend"),
         ({"program": "table_add\n"}, "program: found program; expected the JSON file"),
         ({"commands": "none.txt"}, r"commands: found .*none.txt; expected a file that can be read"),
+        ({"log": "all"}, "log: found 'all'; expected 'trace' or 'debug' or"),
         ({"engine": "ebpf"}, "engine: found 'ebpf'; expected 'bmv2', 'native' or None"),
         ({"forwarding": "hub"}, "forwarding: found 'hub'; expected 'router', 'switch', or Lpm"),
         ({"ports": {"h1": 511}}, r"ports\[h1\]: found 511; expected a number from 0 to 510"),
@@ -341,6 +383,9 @@ def test_a_card_is_a_device_between_the_node_and_its_link() -> None:
     }
     assert card.device is not None
     assert "program nic.json" in card.device.notes[0]
+    on_bmv2 = plan(carded(engine="bmv2"), NATIVE).node("w1-nic").device
+    assert on_bmv2 is not None
+    assert "-i 0@eth0 -i 1@eth1" in " ".join(on_bmv2.startup[0].argv)
 
 
 def test_each_link_of_a_node_has_a_card() -> None:
@@ -360,8 +405,8 @@ def test_mistakes_of_a_card() -> None:
         TopologyError, match=r"node w1: nic: found 3; expected a card such as P4Nic"
     ):
         Topology(name="one", nodes=[ControlPlane("c1"), Worker("w1", nic=3)])  # type: ignore[arg-type]
-    with pytest.raises(PlanError, match=r"node w1-nic: engine: found 'bmv2'"):
-        plan(carded(engine="bmv2"), NATIVE)
+    with pytest.raises(TopologyError, match=r"nic.log: found 'loud'; expected 'trace' or"):
+        carded(log="loud")
 
 
 def test_a_card_in_a_file_is_the_one_that_was_written() -> None:
