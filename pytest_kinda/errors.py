@@ -201,5 +201,9 @@ class DescriptionError(KindaError):
     """A network that cannot be described in the form that was asked for."""
 
 
+class ReportError(KindaError):
+    """A telemetry report of a switch that cannot be read."""
+
+
 class ExperimentError(KindaError):
     """An experiment that cannot be run as it is written, or rows that are none of it."""

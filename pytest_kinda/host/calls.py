@@ -18,7 +18,7 @@ from pytest_kinda.host import children, protocol
 from pytest_kinda.host.children import Child
 from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.journal import Journal
-from pytest_kinda.host.places import places_of
+from pytest_kinda.host.places import OpenPlaces, places_of
 from pytest_kinda.host.recordings import Recordings
 from pytest_kinda.host.standing import StandingState
 from pytest_kinda.host.tending import Tending
@@ -243,6 +243,12 @@ class Calls:
         """End a capture; the counters."""
         return self._recordings.stop(str(request["capture"]))
 
+    def call_open_socket(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """A socket in the network of a place, which goes to the client with the answer."""
+        name = str(request["place"])
+        with OpenPlaces(self._standing.places(_places(request))) as places, places.enter(name)():
+            return socket.socket(request["family"], request["kind"], request["protocol"])
+
     def call_holders(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """The processes that delay packets, and whether they do."""
         return self._holders.states()
@@ -359,7 +365,17 @@ class Calls:
             return self._hubs
 
 
-_MAKING = ("record", "apply", "rewire", "run", "spawn", "tend", "keep", "capture_start")
+_MAKING = (
+    "record",
+    "apply",
+    "rewire",
+    "run",
+    "spawn",
+    "tend",
+    "keep",
+    "capture_start",
+    "open_socket",
+)
 
 
 def _places(request: Mapping[str, Any]) -> dict[str, Place]:

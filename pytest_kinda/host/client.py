@@ -317,6 +317,31 @@ class Keeper:
         """End a capture: ``packets`` written, ``drops``, and both by ``interfaces``."""
         return dict(self._call("capture_stop", capture=capture))
 
+    def open_socket(
+        self,
+        place: str,
+        family: int,
+        kind: int,
+        protocol_number: int = 0,
+        *,
+        places: Mapping[str, Place] | None = None,
+    ) -> socket.socket:
+        """A new socket in the network of a place; it is this process's, and stays in that network.
+
+        The arguments are those of ``socket.socket``. Raises GoneError, HostError.
+        """
+        given: list[socket.socket] = []
+        self._call(
+            "open_socket",
+            given=given,
+            place=place,
+            family=int(family),
+            kind=int(kind),
+            protocol=int(protocol_number),
+            places={one: to_json(where) for one, where in (places or {}).items()},
+        )
+        return given[0]
+
     def holders(self) -> tuple[Mapping[str, Any], ...]:
         """The processes that delay packets where the kernel has no netem.
 
@@ -340,12 +365,16 @@ class Keeper:
         return left
 
     def _call(
-        self, call: str, on_line: Callable[[str], None] | None = None, **arguments: Any
+        self,
+        call: str,
+        on_line: Callable[[str], None] | None = None,
+        given: list[socket.socket] | None = None,
+        **arguments: Any,
     ) -> Any:
         with self._open() as stream:
             try:
                 protocol.send(stream, {"call": call, **arguments})
-                while (answer := protocol.receive(stream)) is not None:
+                while (answer := protocol.receive(stream, given)) is not None:
                     if "line" in answer:
                         if on_line is not None:
                             on_line(answer["line"])

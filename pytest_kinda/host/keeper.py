@@ -185,7 +185,12 @@ class KeeperServer:
                 protocol.send(stream, {"ok": None})
                 return
             try:
-                answer = {"ok": self.calls.answer(request, stream)}
+                found = self.calls.answer(request, stream)
+                if isinstance(found, socket.socket):
+                    with found:
+                        protocol.send(stream, {"ok": None}, giving=found)
+                    return
+                answer = {"ok": found}
             except (KindaError, OSError, ValueError, KeyError, TypeError) as error:
                 if not isinstance(error, KindaError):
                     log.exception("call %s", request.get("call"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -27,20 +28,37 @@ _KINDS: Mapping[str, type[KindaError]] = {
 }
 
 
-def send(stream: socket.socket, message: Mapping[str, Any]) -> None:
-    """Send one message. Raises OSError, and HostError if it is too long."""
+def send(
+    stream: socket.socket, message: Mapping[str, Any], *, giving: socket.socket | None = None
+) -> None:
+    """Send one message, and a socket with it where the stream is a Unix socket.
+
+    Raises OSError, and HostError if the message is too long.
+    """
     data = json.dumps(message, separators=(",", ":")).encode()
     if len(data) > LARGEST:
         raise HostError(f"a message of {len(data)} bytes; at most {LARGEST} are accepted")
-    stream.sendall(_LENGTH.pack(len(data)) + data)
+    data = _LENGTH.pack(len(data)) + data
+    if giving is not None:  # a descriptor travels with the first byte
+        data = data[socket.send_fds(stream, [data], [giving.fileno()]) :]
+    stream.sendall(data)
 
 
-def receive(stream: socket.socket) -> dict[str, Any] | None:
-    """The next message; None at the end of the stream.
+def receive(
+    stream: socket.socket, given: list[socket.socket] | None = None
+) -> dict[str, Any] | None:
+    """The next message; None at the end of the stream. Sockets that come with it go to ``given``.
 
     Raises HostError for what is no message and for a stream that ends within one; OSError.
     """
-    head = _exactly(stream, _LENGTH.size)
+    if given is None:
+        head = _exactly(stream, _LENGTH.size)
+    else:
+        head, handles, _, _ = socket.recv_fds(stream, _LENGTH.size, 1)
+        for one in handles:
+            os.set_inheritable(one, False)  # Python does not pass MSG_CMSG_CLOEXEC on
+            given.append(socket.socket(fileno=one))
+        head += _exactly(stream, _LENGTH.size - len(head)) if head else b""
     if not head:
         return None
     length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else LARGEST + 1

@@ -203,6 +203,13 @@ class Control:
         """The digest of the program that the switch runs."""
         return self.ask(["program"], "program")[0][-1].split()[1]
 
+    def clock_start(self) -> int:
+        """When its clock began, in microseconds of the machine's monotonic clock.
+
+        Added to the times that its program sees, it makes those of several switches comparable.
+        """
+        return int(self.ask(["clock"], "clock")[0][-1].split()[1])
+
     def reset(self) -> State:
         """Put the switch back to its start: declared entries, zeroed state, no copies.
 

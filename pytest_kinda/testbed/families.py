@@ -20,6 +20,7 @@ _BUILT_IN = {
     "assert_unschedulable": "pytest_kinda.scheduling.handles:assert_unschedulable",
     "explain": "pytest_kinda.scheduling.handles:explain",
     "explaining": "pytest_kinda.scheduling.handles:explaining",
+    "int_collector": "pytest_kinda.testbed.telemetry:int_collector",
     "network_facts": "pytest_kinda.scheduling.live:network_facts",
     "placements": "pytest_kinda.scheduling.handles:placements",
     "replay": "pytest_kinda.experiment.handles:replay",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.faults import Fault
 from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle, parse_counters
 from pytest_kinda.testbed.processes import Execution, Process
+from pytest_kinda.testbed.sockets import Sockets, UdpEnd, bound
 
 
 class Lifecycle(Protocol):
@@ -42,10 +44,12 @@ class NodeHandle(CommandPlace):
         execution: Execution,
         lifecycle: Lifecycle,
         remember: Callable[[Process], None] | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
         super().__init__(f"node {planned.name}", execution, remember)
         self.planned = planned
         self._lifecycle = lifecycle
+        self._sockets = sockets
 
     @property
     def name(self) -> str:
@@ -93,6 +97,34 @@ class NodeHandle(CommandPlace):
         """What each of its interfaces has counted, by name; Docker's and tunnels too."""
         return parse_counters(self.read_text("/proc/net/dev"))
 
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+        protocol: int = 0,
+    ) -> socket.socket:
+        """A socket of this process in the network of the node: it sends from there.
+
+        Closed after the test at the latest, and when the node is killed or restarted. Raises
+        HostError. Example::
+
+            with kinda.node("h1").socket() as stream:
+                stream.connect((kinda.node("h2").ip, 80))
+        """
+        if self._sockets is None:
+            raise KindaError(f"{self.name}: its testbed opens no sockets")
+        return self._sockets.open(self.name, family, kind, protocol)
+
+    def udp(self, port: int = 0, *, address: str = "") -> UdpEnd:
+        """Datagrams from and to the node: a UDP socket of this process in its network.
+
+        ``port`` 0 is any free one; ``address`` (all of its own unless given) where it listens.
+        Use it as a context manager. Raises HostError for a port that is taken.
+        """
+        if self._sockets is None:
+            raise KindaError(f"{self.name}: its testbed opens no sockets")
+        return bound(self._sockets, self.name, address or self.endpoint, port, address)
+
     def pause(self) -> Fault:
         """Freeze all its processes until the fault is healed, at the latest after the test.
 
@@ -110,6 +142,7 @@ class NodeHandle(CommandPlace):
             with kinda.node("w1").kill():
                 assert not kinda.ping("w2", "w1", count=1)
         """
+        self._close_sockets()
         return self._lifecycle.kill(self)
 
     def restart(self, *, grace: float = 2.0, wait: bool = True) -> Fault:
@@ -122,7 +155,13 @@ class NodeHandle(CommandPlace):
 
             kinda.device("r1").restart()
         """
+        self._close_sockets()
         return self._lifecycle.restart(self, grace=grace, wait=wait)
+
+    def _close_sockets(self) -> None:
+        """They would keep the network of a node that is gone alive, and answering."""
+        if self._sockets is not None:
+            self._sockets.close(self.name)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

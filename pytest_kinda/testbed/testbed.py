@@ -38,6 +38,7 @@ from pytest_kinda.testbed.publishing import Publication
 from pytest_kinda.testbed.reachability import Reachability, reachability
 from pytest_kinda.testbed.results import Result
 from pytest_kinda.testbed.sending import Sending
+from pytest_kinda.testbed.sockets import Sockets
 from pytest_kinda.testbed.tracing import PATTERN, Trace, trace_of
 from pytest_kinda.testbed.traffic import Addressed, ping
 from pytest_kinda.testbed.verification import Verification, verify
@@ -84,6 +85,7 @@ class Testbed(Sending):
         self._show = progress.info if progress else show
         self._lock = threading.RLock()
         self._ledger = Ledger()
+        self._sockets = Sockets(standing)
         self._processes: list[Process] = []
         self._captures: list[Capture] = []
         self._lifecycle = self._lifecycle_of(standing)
@@ -179,7 +181,7 @@ class Testbed(Sending):
         return self._test_began
 
     def put_back(self) -> None:
-        """As it was before the test: processes ended, captures closed, faults healed.
+        """As it was before the test: processes ended, sockets and captures closed, faults healed.
 
         The test's namespace is deleted in the background. Raises KindaError with what could not
         be put back.
@@ -404,6 +406,7 @@ class Testbed(Sending):
         assert_unschedulable: Callable[..., Any]
         explain: Callable[..., Any]
         explaining: Callable[..., Any]
+        int_collector: Callable[..., Any]
         network_facts: Callable[..., Any]
         placements: Callable[..., Any]
         replay: Callable[..., Any]
@@ -420,13 +423,14 @@ class Testbed(Sending):
     def _handle(self, planned: NodePlan) -> NodeHandle:
         kind = KubernetesNodeHandle if planned.is_kubernetes else handle_class(planned)
         execution = NodeExecution(self.standing, planned.name)
-        return kind(planned, execution, self._lifecycle, self._remember)
+        return kind(planned, execution, self._lifecycle, self._remember, self._sockets)
 
     def _remember(self, process: Process) -> None:
         with self._lock:
             self._processes = [one for one in self._processes if one.running] + [process]
 
     def _end_processes(self) -> None:
+        self._sockets.close()
         with self._lock:
             processes, self._processes = self._processes, []
         for process in reversed(processes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -11,15 +12,16 @@ from pytest_kinda import Topology
 from pytest_kinda.drawing import draw
 from pytest_kinda.errors import LabWarning
 from tests.support.labs import public_labs
+from tests.support.p4_experiments import EXPERIMENTS, topology_of
 from tests.support.pictures import PICTURES, declared, labs, shown
 
 LABS = public_labs()
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def same_picture(topology: Topology) -> None:
+def same_picture(topology: Topology, folder: Path = PICTURES) -> None:
     """The drawing is the file's: equal but for a hair's breadth in its numbers."""
-    path = PICTURES / f"{topology.name}.svg"
+    path = folder / f"{topology.name}.svg"
     found, drawn = path.read_text(), draw(topology).decode()
     hint = f"{path.name} is not what is drawn now: python -m tests.support.pictures"
     assert _NUMBER.sub("#", found) == _NUMBER.sub("#", drawn), hint
@@ -47,6 +49,13 @@ def test_every_generator_is_on_the_page() -> None:
     for name in generators.__all__:
         if name != "Leaves":
             assert re.search(rf"\b{name}\(", text), name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_p4_experiments_are_drawn(name: str) -> None:
+    folder = PICTURES.parent / "p4-pictures"
+    same_picture(topology_of(name), folder)
+    assert sorted(one.stem for one in folder.iterdir()) == sorted(EXPERIMENTS)
 
 
 @pytest.mark.skipif(LABS is None, reason="no public labs here (KINDA_PUBLIC_LABS)")

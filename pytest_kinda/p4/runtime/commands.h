@@ -57,6 +57,13 @@ static const char *command_statistics(struct words *w, struct reply *reply)
     return NULL;
 }
 
+/* When its clock began: what makes its times those of the machine's monotonic clock. */
+static const char *command_clock(struct words *w, struct reply *reply)
+{
+    answer(w, reply, "ok %llu\n", (unsigned long long)(clock_stands ? 0 : clock_start));
+    return NULL;
+}
+
 /* Of a switch with interfaces, see main.h. */
 static const char *command_end(struct words *w, struct reply *reply);
 static const char *command_attach(struct words *w, struct reply *reply);
@@ -107,6 +114,7 @@ static const struct command {
     {"attach", command_attach},
     {"ports", command_ports},
     {"program", command_program},
+    {"clock", command_clock},
     {"statistics", command_statistics},
 };
 

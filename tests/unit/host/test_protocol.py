@@ -62,3 +62,19 @@ def test_errors_keep_their_kind_message_and_remedy():
 @given(st.binary(max_size=200))
 def test_bytes_travel(data):
     assert protocol.unpack(protocol.pack(data)) == data
+
+
+def test_a_socket_travels_with_its_message(pair):
+    a, b = pair
+    given: list[socket.socket] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        protocol.send(a, {"ok": 1}, giving=one)
+    protocol.send(a, {"ok": 2})
+    assert protocol.receive(b, given) == {"ok": 1}
+    assert protocol.receive(b, given) == {"ok": 2}
+    (received,) = given
+    with received:
+        assert (received.type, received.getsockname()[1]) == (socket.SOCK_DGRAM, port)
+        assert not received.get_inheritable()
