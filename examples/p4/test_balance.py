@@ -108,9 +108,7 @@ def test_the_flowlets_of_a_flow_take_both_ways(kinda):
             time.sleep(0.02)
     north, south = shares(kinda)
     flowlets = sum(kinda.device("s1").register("flowlets").read_all()) + 1
-    print(
-        f"{flowlets} flowlets of one flow: {north} packets over the northern way, {south} the southern"
-    )
+    print(f"{flowlets} flowlets: {north} packets over the northern way, {south} the southern")
     assert north + south == 36
     assert min(north, south) >= 6
     assert flowlets >= 12

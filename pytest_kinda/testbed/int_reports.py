@@ -11,6 +11,7 @@ import ipaddress
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_kinda.errors import ReportError
 
@@ -245,7 +246,7 @@ def _telemetry(
 def _hop(
     data: _Bytes, asked: list[int], names: Mapping[int, str], clocks: Mapping[int, int]
 ) -> IntHop:
-    found: dict[str, int | None] = {}
+    found: dict[str, Any] = {}
     for bit in asked:
         if bit == 0:
             (found["node_id"],) = data.take("I")
@@ -262,8 +263,8 @@ def _hop(
             data.skip(4 * _WORDS[bit])
     node = found.get("node_id")
     if node is None:
-        return IntHop(**found)  # type: ignore[arg-type]
+        return IntHop(**found)
     for name in ("arrived", "left"):
         if (at := found.get(name)) is not None:
             found[name] = at + clocks.get(node, 0)
-    return IntHop(**found, switch=names.get(node, str(node)))  # type: ignore[arg-type]
+    return IntHop(**found, switch=names.get(node, str(node)))
