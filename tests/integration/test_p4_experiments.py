@@ -9,7 +9,7 @@ import pytest
 from tests.support.documents import examples, execute
 from tests.support.p4_experiments import EXPERIMENTS, module_of, topology_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.devices]
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 pytest.register_assert_rewrite(*(f"examples.p4.test_{name}" for name in EXPERIMENTS))
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_kinda.errors import HostError, KindaError, WaitTimeoutError
 from tests.support.topologies import PAIR_DIRECT
 
-pytestmark = [pytest.mark.slow, pytest.mark.devices, pytest.mark.topology(PAIR_DIRECT)]
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.topology(PAIR_DIRECT)]
 
 
 def test_datagrams_go_between_nodes_and_are_answered(kinda: Any) -> None:
