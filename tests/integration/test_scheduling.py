@@ -347,7 +347,7 @@ def test_the_clusters_own_scheduler_is_what_it_was_also_after_a_crash(kinda):
     packing = {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}]}
     fit = {"name": "NodeResourcesFit", "args": {"scoringStrategy": packing}}
     config = {"profiles": [{}, {"schedulerName": "packing", "pluginConfig": [fit]}]}
-    kinda.scheduler("packing", config=config)
+    kinda.scheduler("packing", mode="replace", command="kube-scheduler", config=config)
     half = {"containers": [{"name": "main", "resources": {"requests": {"cpu": "100m"}}}]}
     half = _merge(kinda, half)
     names = [f"web{number}" for number in range(3)]
