@@ -31,6 +31,7 @@ from pytest_kinda.cli.output import json_option, print_json
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the newer run as ClusterLoader2's PerfData, too.",
 )
+@click.option("--markdown", is_flag=True, help="Tables as GitHub and GitLab show them.")
 @json_option
 def compare(
     first: Path,
@@ -38,6 +39,7 @@ def compare(
     across: str,
     gate: str | None,
     perfdata: Path | None,
+    markdown: bool,
     as_json: bool,
 ) -> None:
     """Compare the arms of a run A, or a run B with an earlier run A.
@@ -64,8 +66,9 @@ def compare(
     if as_json:
         print_json({"comparisons": made})
     else:
+        say = telling.markdown if markdown else telling.text
         for results, some in told:
-            click.echo("\n".join(telling.text(results, some)))
+            click.echo("\n".join(say(results, some)))
     if gate and (comparison.refused(made, gate) or any(one.undecided for one, _ in told)):
         raise SystemExit(1)
 
@@ -82,32 +85,75 @@ def compare(
 )
 @click.option("-m", "--metric", "names", metavar="NAME", multiple=True, help="Only this one.")
 @click.option("-f", "--format", "form", type=click.Choice(["png", "svg", "pdf"]), default="png")
+@click.option(
+    "--map",
+    "topology",
+    metavar="TOPOLOGY",
+    default="",
+    help="Draw where pods were, and what links carried, on this topology's picture (SVG).",
+)
 @json_option
-def plot(rows: Path, output: Path, names: tuple[str, ...], form: str, as_json: bool) -> None:
+def plot(
+    rows: Path, output: Path, names: tuple[str, ...], form: str, topology: str, as_json: bool
+) -> None:
     """Draw box plots of a run A: a picture for each metric, a box for each arm.
 
-    Needs matplotlib: pip install 'pytest-kinda[plot]'.
+    Needs matplotlib: pip install 'pytest-kinda[plot]'. With --map it needs nothing, and it is a
+    picture for each arm, of what `trial.watch` has written.
     """
+    output.mkdir(parents=True, exist_ok=True)
+    made = _draw_maps(rows, output, topology) if topology else _boxes(rows, output, names, form)
+    if as_json:
+        print_json({"pictures": made})
+    else:
+        click.echo("\n".join(made))
+
+
+def _boxes(rows: Path, output: Path, names: tuple[str, ...], form: str) -> list[str]:
     from pytest_kinda.experiment.plotting import plot as draw
     from pytest_kinda.experiment.results import results_of
     from pytest_kinda.experiment.rows import read_rows
 
-    output.mkdir(parents=True, exist_ok=True)
     made = []
     for results in results_of(read_rows(rows)):
         for metric in results.metrics:
             if names and metric.name not in names:
                 continue
-            words = f"{results.name.rpartition('::')[2]}-{metric.name}"
-            path = output / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', words).strip('-')}.{form}"
+            path = _path(output, results.name, metric.name, form)
             draw(results, metric, path)
             made.append(str(path))
     if names and not made:
         raise click.UsageError(f"no metric {', '.join(names)} in {rows}")
-    if as_json:
-        print_json({"pictures": made})
-    else:
-        click.echo("\n".join(made))
+    return made
+
+
+def _draw_maps(rows: Path, output: Path, topology: str) -> list[str]:
+    from pytest_kinda.cli.loading import load
+    from pytest_kinda.drawing.svg import svg
+    from pytest_kinda.errors import ExperimentError
+    from pytest_kinda.experiment import maps
+    from pytest_kinda.experiment.rows import read_rows
+    from pytest_kinda.plan import signature
+    from pytest_kinda.plan.values import PlanOptions
+
+    read, declared = read_rows(rows), load(topology)
+    maps.check_topology(read, declared, signature(declared, PlanOptions()))
+    made = []
+    for one in maps.maps_of(read):
+        path = _path(output, one.experiment, f"{one.arm}-map", "svg")
+        path.write_text(svg(maps.drawn(declared, one)))
+        made.append(str(path))
+    if not made:
+        raise ExperimentError(
+            f"{rows}: found no place and no load of a trial that passed",
+            remedy="measure within `with trial.watch(kinda):`",
+        )
+    return made
+
+
+def _path(output: Path, experiment: str, what: str, form: str) -> Path:
+    words = f"{experiment.rpartition('::')[2]}-{what}"
+    return output / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', words).strip('-')}.{form}"
 
 
 COMMANDS = (compare, plot)

@@ -22,13 +22,17 @@ class Vertex:
 
 @dataclass(frozen=True)
 class Edge:
-    """A link; ``label`` are its settings, ``at_a`` and ``at_b`` stand at its ends."""
+    """A link; ``label`` are its settings, ``at_a`` and ``at_b`` stand at its ends.
+
+    ``weight`` (0 to 1) is how heavily it is drawn.
+    """
 
     a: str
     b: str
     label: str = ""
     at_a: str = ""
     at_b: str = ""
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def _edge(edge: Edge, at: Positions, bend: int) -> list[str]:
         path = f"M {x1:.1f} {y1:.1f} Q {control} {x2:.1f} {y2:.1f}"
     else:
         path = f"M {x1:.1f} {y1:.1f} L {x2:.1f} {y2:.1f}"
-    lines = [f'<path d="{path}" fill="none" stroke="#666" stroke-width="1.3"/>']
+    stroke, width = ("#c33", 1.3 + 6 * edge.weight) if edge.weight else ("#666", 1.3)
+    lines = [f'<path d="{path}" fill="none" stroke="{stroke}" stroke-width="{width:.3g}"/>']
     for text, share in ((edge.at_a, 0.24), (edge.label, 0.5), (edge.at_b, 0.76)):
         if text:
             x = x1 + (x2 - x1) * share if share != 0.5 else middle_x

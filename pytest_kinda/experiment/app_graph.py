@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def app_graph(
     scheduler: str = "",
     labels: Mapping[str, Mapping[str, str]] | None = None,
     requests: Mapping[str, str] | None = None,
+    spec: Mapping[str, Any] | None = None,
     timeout: float = 60.0,
 ) -> AppGraph:
     """Run a pod for each workload that edges name, and wait until all of them are there.
@@ -143,7 +145,9 @@ def app_graph(
     An edge is (workload, the one that it sends to), with what it asks for as a third part:
     ``{"bandwidth": "10mbit", "latency": "5ms"}`` (of a round trip), else what is said for all.
     ``nodes`` pins workloads, ``scheduler`` places the others, which see ``labels`` (by workload)
-    and ``requests`` (of each). The pods go with the test's namespace. ``timeout`` in seconds.
+    and ``requests`` (of each); ``spec`` is merged into each pod's. What others send to is made
+    first: a scheduler that knows the network places a pod by where those are that it talks to. The
+    pods go with the test's namespace. ``timeout`` in seconds.
     Raises ExperimentError, ClusterError, WaitTimeoutError. Example::
 
         shop = kinda.app_graph([("web", "cart"), ("cart", "store")], bandwidth="20mbit")
@@ -152,21 +156,33 @@ def app_graph(
     wishes = [_wish(edge, bandwidth, latency) for edge in edges]
     if not wishes:
         raise ExperimentError("app_graph: found no edge; expected some, such as ('web', 'cart')")
-    spec: dict[str, Any] = {"schedulerName": scheduler} if scheduler else {}
+    asked = {**({"schedulerName": scheduler} if scheduler else {}), **(spec or {})}
     cluster = testbed.cluster
     pods = {}
-    for name in dict.fromkeys(name for wish in wishes for name in (wish.source, wish.target)):
+    for name in order_of(wishes):
         pods[name] = cluster.run_pod(
             name,
             node=(nodes or {}).get(name),
             labels=(labels or {}).get(name),
             requests=requests,
-            spec=spec,
+            spec=asked,
             wait=False,
         )
     for pod in pods.values():
         pod.wait_for("Ready", timeout=timeout)
     return AppGraph(wishes, pods)
+
+
+def order_of(wishes: Iterable[EdgeWish]) -> list[str]:
+    """The workloads, each after those that it sends to; in a circle as they were named."""
+    needs: dict[str, list[str]] = {}
+    for wish in wishes:
+        needs.setdefault(wish.source, []).append(wish.target)
+        needs.setdefault(wish.target, [])
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError:
+        return list(needs)
 
 
 def _wish(edge: Edge, bandwidth: str, latency: str) -> EdgeWish:

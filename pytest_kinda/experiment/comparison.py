@@ -53,8 +53,8 @@ class Comparison:
 
     def __str__(self) -> str:
         words = [f"{self.metric}: {self.arm} beside {self.reference}:"]
-        if self.effect is not None:
-            words.append(f"{self._effect()},")
+        if told := self.effect_told:
+            words.append(f"{told},")
         if self.p is not None:
             words.append(f"p {self.p:.2g},")
         both = f"{self.reference_count} and {self.count}"
@@ -72,8 +72,11 @@ class Comparison:
     def _bound(self) -> str:
         return str(self.bound) if self.bound.relative else f"{self.bound} {self.unit}".strip()
 
-    def _effect(self) -> str:
-        assert self.effect is not None
+    @property
+    def effect_told(self) -> str:
+        """The difference and its interval, in percent or the metric's unit; empty without one."""
+        if self.effect is None:
+            return ""
         if self.effect.relative is None or not self.bound.relative:
             one, unit, factor = self.effect.difference, f" {self.unit}".rstrip(), 1.0
         else:

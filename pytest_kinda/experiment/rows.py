@@ -25,9 +25,15 @@ def _told(description: str, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class Row:
-    """A value that a trial recorded (``row`` is ``value``), or its end (``end``)."""
+    """What a trial recorded, or its end; ``row`` says which.
 
-    row: str = _told("`value`: one metric of one trial; `end`: the trial is over")
+    ``value``: a metric; ``place``: where a pod was; ``load``: what a link carried; ``end``.
+    """
+
+    row: str = _told(
+        "`value`: one metric of one trial; `place`: where a pod was; `load`: what a link carried "
+        "one way; `end`: the trial is over"
+    )
     run: str = _told("the run of pytest: a time (UTC) and a process")
     experiment: str = _told("the test's node id, without what stands in brackets")
     case: str = _told("what else the test is parametrized by, such as its topology")
@@ -47,6 +53,10 @@ class Row:
     unit: str | None = _told("the value's unit", default=None)
     value: float | None = _told("what was measured", default=None)
     better: str | None = _told("`lower` or `higher`: which values are the good ones", default=None)
+    pod: str | None = _told("of a place: the pod's name", default=None)
+    workload: str | None = _told("of a place: what the pod is one of", default=None)
+    node: str | None = _told("of a place: the pod's node; of a load: who sent", default=None)
+    link: str | None = _told("of a load: the link; `value` is its bit/s then", default=None)
     outcome: str | None = _told(
         "of an end: `passed`, `failed`, `skipped` or `interrupted`; only values of trials that "
         "passed are compared",

@@ -20,10 +20,27 @@ _KINDS: dict[Any, dict[str, Any]] = {
     Mapping[str, str]: {"type": "object", "additionalProperties": {"type": "string"}},
 }
 _VALUES: dict[str, list[str | None]] = {
-    "row": ["value", "end"],
+    "row": ["value", "place", "load", "end"],
     "better": ["lower", "higher", None],
     "outcome": [*OUTCOMES, None],
 }
+_TELLS: dict[str, dict[str, Any]] = {
+    "value": {
+        "metric": {"type": "string"},
+        "value": {"type": "number"},
+        "unit": {"type": "string"},
+        "better": {"enum": ["lower", "higher"]},
+    },
+    "place": {name: {"type": "string"} for name in ("pod", "workload", "node")},
+    "load": {
+        "link": {"type": "string"},
+        "node": {"type": "string"},
+        "value": {"type": "number"},
+        "unit": {"const": "bit/s"},
+    },
+    "end": {"outcome": {"enum": list(OUTCOMES)}},
+}
+"""What each kind of row has for certain."""
 
 
 def schema() -> dict[str, Any]:
@@ -39,14 +56,8 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "required": list(properties),
         "properties": properties,
-        "if": {"properties": {"row": {"const": "value"}}},
-        "then": {
-            "properties": {
-                "metric": {"type": "string"},
-                "value": {"type": "number"},
-                "unit": {"type": "string"},
-                "better": {"enum": ["lower", "higher"]},
-            }
-        },
-        "else": {"properties": {"outcome": {"enum": list(OUTCOMES)}}},
+        "allOf": [
+            {"if": {"properties": {"row": {"const": row}}}, "then": {"properties": told}}
+            for row, told in _TELLS.items()
+        ],
     }

@@ -19,8 +19,17 @@ def title(results: Results) -> str:
 
 def table(results: Results) -> list[str]:
     """Lines: each metric of each arm, its median and the interval of that."""
+    cells = _cells(results)
+    widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def _cells(results: Results) -> list[tuple[str, ...]]:
     level = f"{results.confidence:.0%} interval"
-    cells = [("metric", "arm", "n", "median", level, "unit")]
+    cells: list[tuple[str, ...]] = [("metric", "arm", "n", "median", level, "unit")]
     for metric in results.metrics:
         for arm in results.arms:
             values = [*metric.values[arm].values()]
@@ -32,11 +41,7 @@ def table(results: Results) -> list[str]:
             cells.append(
                 (metric.name, arm, str(len(values)), f"{one.estimate:.4g}", told, metric.unit)
             )
-    widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+    return cells
 
 
 def notes(results: Results) -> list[str]:
@@ -65,6 +70,32 @@ def text(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
         lines.append("  no trial recorded a value")
     lines += [f"  {line}" for line in notes(results)]
     return [*lines, *(f"  {one}" for one in comparisons)]
+
+
+def markdown(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
+    """The same for GitHub's job summaries and comments: the verdicts first, as a table."""
+    lines = [f"### {_cell(title(results))}", ""]
+    if comparisons:
+        rows = [("metric", "arm", "beside", "effect", "p", "verdict")]
+        for one in comparisons:
+            name = f"**{one.metric}**" if one.primary else one.metric
+            p = "-" if one.p is None else f"{one.p:.2g}"
+            rows.append((name, one.arm, one.reference, one.effect_told or "-", p, one.told))
+        lines += [*_table(rows), ""]
+    if results.metrics:
+        lines += [*_table(_cells(results)), ""]
+    else:
+        lines += ["No trial recorded a value.", ""]
+    return [*lines, *(f"- {_cell(one)}" for one in notes(results)), ""]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    first, *others = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return [first, "|" + "---|" * len(rows[0]), *others]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("[", "\\[").replace("\n", " ")
 
 
 def _counted(count: int, word: str) -> str:

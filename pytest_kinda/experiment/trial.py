@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_kinda.errors import ExperimentError
 from pytest_kinda.experiment.design import Planned
 from pytest_kinda.units import DURATIONS
 
-Write = Callable[[str, float, str, str], None]
+Write = Callable[..., None]
+"""Of the fields of a row that differ within a trial, by name."""
 _BETTER = ("lower", "higher")
 
 
@@ -93,7 +96,34 @@ class Trial:
                 f"expected {' or '.join(map(repr, _BETTER))}"
             )
         self._values[metric] = float(value)
-        self._write(metric, float(value), unit, better)
+        self._write(row="value", metric=metric, value=float(value), unit=unit, better=better)
+
+    @contextmanager
+    def watch(self, kinda: Any, selector: str = "") -> Iterator[None]:
+        """Write where pods are, and what each link carries within the block, each way.
+
+        ``selector`` is that of the pods' labels; all of the test's namespace without it. ``kinda
+        plot --map`` draws both. Nothing is written for a block that raises. Example::
+
+            with trial.watch(kinda):
+                found = shop.measure()
+        """
+        links = [kinda.link(one.name) for one in kinda.plan.links]
+        before = {one.name: one.counters() for one in links}
+        began = time.monotonic()
+        yield
+        seconds = time.monotonic() - began
+        for link in links:
+            crossed = link.counters() - before[link.name]
+            for node, count in zip(
+                link.nodes, (crossed.bytes_a_to_b, crossed.bytes_b_to_a), strict=True
+            ):
+                told = {"link": link.name, "node": node, "value": count * 8 / seconds}
+                self._write(row="load", unit="bit/s", **told)
+        if kinda.plan.cluster is None:
+            return
+        for one in kinda.placements(selector):
+            self._write(row="place", pod=one.pod, workload=one.workload, node=one.node)
 
     def __repr__(self) -> str:
         return f"<trial {self._planned.id}, seed {self.seed}>"

@@ -148,9 +148,9 @@ class Experiments:
         if testbed is not None:
             running.environment.update(environment.of_testbed(testbed))
 
-        def write(metric: str, value: float, unit: str, better: str) -> None:
+        def write(**fields: Any) -> None:
             running.note_scheduler(request.node)
-            self._write(running, row="value", metric=metric, value=value, unit=unit, better=better)
+            self._write(running, **fields)
 
         running.trial = Trial(parameter.planned, parameter.value, write)
         return running.trial

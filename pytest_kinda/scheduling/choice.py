@@ -12,6 +12,11 @@ from pytest_kinda.errors import DeclarationError, Problem
 MODES = ("profile", "replace", "second", "process", "extender")
 DEFAULT = "default-scheduler"
 BESIDE = "kinda-scheduler"
+OURS = "@scheduler-plugins"
+"""kube-scheduler with scheduler-plugins in it as a ``binary``, and their definitions as ``crds``.
+
+Both are made when they are first needed.
+"""
 
 Filter = Callable[[Mapping[str, Any], Sequence[str]], Mapping[str, str]]
 """Of a pod (its JSON) and the names of nodes: those that are refused, each with the reason."""
@@ -32,7 +37,7 @@ class Choice:
     filter: Filter | None = None
     score: Score | None = None
     rules: Sequence[Mapping[str, Any]] = ()
-    crds: Sequence[Mapping[str, Any]] = ()
+    crds: Sequence[Mapping[str, Any]] | str = ()
     probe: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     folder: str | Path = ""
@@ -72,6 +77,8 @@ class Choice:
             wrong("command", self.command, "a program, or a list of words")
         if not isinstance(given["binary"], (str, Path)):
             wrong("binary", given["binary"], "the path of a program of this machine")
+        if isinstance(given["crds"], str) and given["crds"] != OURS:
+            wrong("crds", given["crds"], f"definitions, or {OURS!r}")
         programs = [what for what in ("image", "command", "binary") if given[what]]
         if self.mode == "replace" and not programs:
             wrong("image", "no image, command or binary", "one: what runs in its place")

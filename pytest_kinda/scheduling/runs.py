@@ -19,7 +19,7 @@ from uuid import uuid4
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.lab import LabStanding
 from pytest_kinda.errors import HostError, KindaError
-from pytest_kinda.scheduling.choice import Choice
+from pytest_kinda.scheduling.choice import OURS, Choice
 from pytest_kinda.scheduling.configuration import arguments_of, changed_manifest
 from pytest_kinda.scheduling.death import Death
 from pytest_kinda.scheduling.labrun import InLab
@@ -37,8 +37,6 @@ _PODS = resource("pod")
 _FILE = "/etc/kubernetes/kinda-scheduler.json"
 _BINARY = "/var/lib/kinda-scheduler"
 _GONE_LIMIT = 30.0
-OURS = "@scheduler-plugins"
-"""The binary of ours: kube-scheduler with scheduler-plugins in it."""
 
 
 class Run(Protocol):
@@ -85,11 +83,9 @@ def _binary_of(testbed: Testbed, given: str | Path, folder: Path) -> Path | None
     if not given:
         return None
     if given == OURS:
-        from pytest_kinda.build import on_demand
         from pytest_kinda.setup import scheduling
 
-        if missing := on_demand.missing([scheduling.NAME]):
-            on_demand.make(missing, testbed.show)
+        make_ours(testbed)
         return scheduling.scheduler_plugins()
     path = folder / given
     if not os.access(path, os.X_OK) or not path.is_file():
@@ -98,6 +94,15 @@ def _binary_of(testbed: Testbed, given: str | Path, folder: Path) -> Path | None
             remedy=f"build it first, or use binary={OURS!r} or a command",
         )
     return path
+
+
+def make_ours(testbed: Testbed) -> None:
+    """Make scheduler-plugins and their definitions if they are not here. Raises KindaError."""
+    from pytest_kinda.build import on_demand
+    from pytest_kinda.setup import scheduling
+
+    if missing := on_demand.missing([scheduling.NAME]):
+        on_demand.make(missing, testbed.show)
 
 
 class _InControlPlane:

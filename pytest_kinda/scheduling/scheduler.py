@@ -24,7 +24,7 @@ from pytest_kinda.errors import (
 from pytest_kinda.scheduling.choice import BESIDE, DEFAULT, Choice, choose
 from pytest_kinda.scheduling.configuration import complete, names_of, read_configuration
 from pytest_kinda.scheduling.extender import PROBE, ExtenderServer
-from pytest_kinda.scheduling.runs import Run, run_for
+from pytest_kinda.scheduling.runs import Run, make_ours, run_for
 from pytest_kinda.scheduling.schedulerpod import rule_objects
 from pytest_kinda.scheduling.sharing import (
     PROBE_NAME,
@@ -163,8 +163,9 @@ class Scheduler:
             )
 
     def _publish_crds(self) -> None:
-        self._more.append(self._testbed.publish(list(self.choice.crds), "scheduler's CRDs"))
-        for one in self.choice.crds:
+        crds = self._crds()
+        self._more.append(self._testbed.publish(crds, "scheduler's CRDs"))
+        for one in crds:
             group, kind = one["spec"]["group"], one["spec"]["names"]["plural"]
             versions = [str(each["name"]) for each in one["spec"]["versions"] if each["served"]]
 
@@ -176,6 +177,15 @@ class Scheduler:
                 return ""
 
             wait_until(served, f"the kind {kind} to be served", limit=30.0)
+
+    def _crds(self) -> list[Mapping[str, Any]]:
+        given = self.choice.crds
+        if not isinstance(given, str):
+            return list(given)
+        from pytest_kinda.setup import scheduling
+
+        make_ours(self._testbed)
+        return list(scheduling.definitions())
 
     def _await_work(self) -> None:
         deadline = time.monotonic() + self.choice.timeout
@@ -268,10 +278,10 @@ def scheduler(testbed: Testbed, name: str = "", **options: Any) -> Scheduler:
     program of this machine that takes kube-scheduler's flags, in any of the three last modes
     (``"@scheduler-plugins"`` is one of ours, made when it is first needed). ``command`` is one
     program with those flags, or a list of words in which ``{config}`` and ``{kubeconfig}`` become
-    files. ``filter(pod, nodes)`` gives the nodes that it refuses, with
-    reasons, ``score(pod, nodes)`` 0 to 10 for each: with either, in any mode, the scheduler asks
-    them as its extender. ``crds`` are made before, ``rules`` are RBAC rules that it needs beside
-    kube-scheduler's. ``probe`` is merged into the pod that it must place, within ``timeout``
+    files. ``filter(pod, nodes)`` gives the nodes that it refuses, with reasons, ``score(pod,
+    nodes)`` 0 to 10 for each: with either, in any mode, the scheduler asks them as its extender.
+    ``crds`` (or ``"@scheduler-plugins"``) are made before, ``rules`` are RBAC rules that it needs
+    beside kube-scheduler's. ``probe`` is merged into the pod that it must place, within ``timeout``
     seconds. ``verbosity`` is that of its log. ``allow_race`` silences the warning that two
     schedulers have placed pods on the same nodes.
 

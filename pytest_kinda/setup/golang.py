@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,20 @@ class Go:
             env={**self._environment(), "GOBIN": str(folder)},
             timeout=2400,
         )
+
+    def folder_of(self, module: str) -> Path:
+        """Where a module at a version (``sigs.k8s.io/kind@v0.33.0``) is, fetched if need be.
+
+        :raises SetupError: it cannot be fetched.
+        """
+        said = run(
+            [self.program, "mod", "download", "-json", module],
+            what=f"fetch {module}",
+            cwd=Path("/"),
+            env=self._environment(),
+            timeout=600,
+        )
+        return Path(json.loads(said)["Dir"])
 
     def _environment(self) -> dict[str, str]:
         # The caller's own settings of these would build something else than what is pinned.

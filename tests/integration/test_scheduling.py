@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from examples.scheduling import network_overhead as shop
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
 from pytest_kinda.errors import (
     ClusterError,
@@ -226,17 +227,36 @@ def test_a_trace_arrives_as_pods(kinda):
     assert asked == {"requests": {"cpu": "20m"}}
 
 
-@pytest.mark.kinda_experiment(arms=["a", "b"], repetitions=1, warmup=0)
-def test_each_trial_has_the_cluster_as_the_first_one_had_it(kinda, trial, request):
-    trial.record("order", trial.repetition, better="lower")
-    mine = kinda.cluster.namespace
+@pytest.mark.kinda_experiment(
+    arms={"default": shop.default, "extender": shop.extender}, repetitions=2, warmup=0
+)
+def test_an_extender_that_reads_the_facts_places_better(kinda, trial, request):
+    """The short form of an example; each trial finds the cluster as the first one found it."""
     listed = kinda.cluster.get("namespaces")["items"]
-    labelled = [one for one in listed if "pytest-kinda/testbed" in one["metadata"]["labels"]]
-    assert [one["metadata"]["name"] for one in labelled] == [mine]
-    row = read_rows(request.config.stash[EXPERIMENTS].directory)[-1]
-    assert (row.topology, row.scheduler) == ("delays-direct", "default-scheduler")
+    ours = [one for one in listed if "pytest-kinda/testbed" in one["metadata"]["labels"]]
+    names = {one["metadata"]["name"] for one in ours} - {kinda.cluster.namespace}
+    pods = kinda.cluster.api.get("/api/v1/pods")["items"]
+    assert [one for one in pods if one["metadata"]["namespace"] in names] == []
+    placed, found = shop.run_shop(kinda, trial, store="c1", bandwidth="5mbit", seconds=1)
+    near = trial.arm == "extender"
+    assert (placed.cost(shop.EDGES) == 3 * 2) is near, str(placed)  # of each at w2 it is 10
+    assert bool(placed.crossing("r1--r2", shop.EDGES)) is not near
+    rows = read_rows(request.config.stash[EXPERIMENTS].directory)
+    (row,) = [one for one in rows if one.metric == "carried"][-1:]
+    assert (row.topology, row.scheduler) == ("delays-direct", trial.scheduler)
     assert row.kubernetes.startswith("v1.")
     assert row.topology_hash
+    trips = {"default": [1000.0], "extender": [0.0]}
+    for one in rows:
+        if one.metric == "round trip":
+            trips[one.arm].append(one.value)
+    assert max(trips["extender"]) < min(trips["default"]), str(found)
+    mine = [one for one in rows if (one.arm, one.repetition) == (trial.arm, trial.repetition)]
+    assert {one.workload: one.node for one in mine if one.row == "place"} == {
+        one.workload: one.node for one in placed
+    }
+    loads = {(one.link, one.node): one.value for one in mine if one.row == "load"}
+    assert (loads["r1--r2", "r2"] > 100e3) is not near, loads
 
 
 def _merge(kinda, spec):

@@ -54,12 +54,38 @@ def test_every_option_is_in_the_reference_and_no_other(pytestconfig: pytest.Conf
 
 
 def test_files_for_continuous_integration_can_be_read() -> None:
-    text = (ROOT / "docs" / "how-to.md").read_text()
-    github, gitlab = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    github, gitlab, *_ = _yaml_of_how_to()
     steps = [step["run"] for step in github["jobs"]["test"]["steps"] if "run" in step]
     for commands in (steps, gitlab["test"]["script"]):
         words = [re.findall(r"pip install|kinda setup|pytest --junitxml", one) for one in commands]
         assert words == [["pip install"], ["kinda setup"], ["pytest --junitxml"]]
+
+
+def test_files_for_scheduling_research_name_what_there_is(pytestconfig: pytest.Config) -> None:
+    *_, github, gitlab = _yaml_of_how_to()
+    job = github["jobs"]["experiment"]
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    kinds = job["strategy"]["matrix"]["scheduler"]
+    assert kinds == gitlab["experiment"]["parallel"]["matrix"][0]["SCHEDULER"]
+    example = (ROOT / "examples" / "scheduling" / "network_overhead.py").read_text()
+    tests = re.findall(r"^def test_(\w+)", example, re.MULTILINE)
+    assert [sum(kind in one for one in tests) for kind in kinds] == [1, 1]
+    known = {
+        word for option in pytestconfig._parser.getgroup("kinda").options for word in option.names()
+    }
+    for text in ("\n".join(steps), "\n".join(gitlab["experiment"]["script"])):
+        for name, words in re.findall(r"kinda (compare|setup)\b([^|>;\n]*)", text):
+            options = {one for option in kinda.commands[name].params for one in option.opts}
+            assert {word for word in words.split() if word.startswith("--")} <= options
+        assert {*re.findall(r"--kinda-[a-z-]+", text)} <= known
+        assert "kinda compare results --markdown" in text
+    made = job["steps"][-1]["run"], steps[1]
+    assert all(".cache/images.tar" in one for one in made)
+
+
+def _yaml_of_how_to() -> list[Any]:
+    text = (ROOT / "docs" / "how-to.md").read_text()
+    return [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
 
 
 def test_what_is_not_tested_is_said_as_the_doctor_says_it() -> None:

@@ -11,7 +11,13 @@ from click.testing import CliRunner
 from pytest_kinda.cli.commands import kinda
 from pytest_kinda.errors import ExperimentError
 from pytest_kinda.experiment import results_of
-from pytest_kinda.experiment.app_graph import EdgeResult, EdgeWish, GraphResult, app_graph
+from pytest_kinda.experiment.app_graph import (
+    EdgeResult,
+    EdgeWish,
+    GraphResult,
+    app_graph,
+    order_of,
+)
 from pytest_kinda.experiment.plotting import plot
 from pytest_kinda.experiment.rows import RowFile
 from tests.support.experiments import rows
@@ -70,6 +76,12 @@ def test_plotting_without_matplotlib_says_what_to_install(
         plot(results, results.metrics[0], tmp_path / "x.png")
     with pytest.raises(ExperimentError, match=r"found the suffix '.bmp'"):
         plot(results, results.metrics[0], tmp_path / "x.bmp")
+
+
+def test_what_others_send_to_is_made_first_except_in_a_circle() -> None:
+    wishes = [EdgeWish("web", "cart"), EdgeWish("cart", "store"), EdgeWish("web", "store")]
+    assert order_of(wishes) == ["store", "cart", "web"]
+    assert order_of([*wishes, EdgeWish("store", "web")]) == ["web", "cart", "store"]
 
 
 def edge(got: float, latency_ms: float, **wish: int) -> EdgeResult:
