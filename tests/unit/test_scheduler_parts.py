@@ -149,6 +149,12 @@ def test_a_pod_of_a_scheduler_has_the_rights_of_one() -> None:
     assert own["subjects"][0]["name"] == "system:kube-scheduler"
 
 
+def test_definitions_by_name_are_ours_only() -> None:
+    assert choose({"crds": "@scheduler-plugins"}).crds == "@scheduler-plugins"
+    with pytest.raises(DeclarationError, match="definitions, or '@scheduler-plugins'"):
+        choose({"crds": "crds.yaml"})
+
+
 @pytest.fixture
 def served() -> Iterator[ExtenderServer]:
     def refuse(pod: Any, nodes: Any) -> dict[str, str]:

@@ -364,3 +364,16 @@ def test_what_a_limit_was_is_on_disk_before_it_is_raised(tmp_path: Path) -> None
     (tmp_path / "fs/inotify/max_user_instances").write_text("256\n")
     step.do(lambda line: None)
     assert json.loads(path.read_text()) == before  # the first value, not the last
+
+
+def test_scheduler_plugins_bring_their_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(scheduling, "compiled", lambda *given, **more: None)  # takes minutes
+    assert scheduling.definitions() == []
+    for _ in range(2):
+        scheduling.Scheduling().do(lambda text: None)
+        kinds = {one["spec"]["names"]["kind"] for one in scheduling.definitions()}
+        assert kinds == {"AppGroup", "ElasticQuota", "NetworkTopology", "PodGroup"}
+    assert not scheduling.Scheduling().check().ok
