@@ -464,6 +464,7 @@ def test_another_process_attaches_within_two_seconds(kinda):
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_pods_reach_a_new_pod_on_a_restarted_worker(kinda):
     other = kinda.cluster.run_pod("other", node="w2", command=["sleep", "infinity"])
     with kinda.link("r1", "r2").impair(rate="20mbit"):
@@ -476,6 +477,7 @@ def test_pods_reach_a_new_pod_on_a_restarted_worker(kinda):
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_a_restarted_control_plane_answers_and_reaches_its_nodes(kinda):
     hosts = sorted(kinda.node("c1").read_text("/etc/hosts").splitlines())
     kinda.node("c1").restart()
