@@ -184,8 +184,10 @@ def make_initramfs(parts: Parts, arguments: list[str], path: Path) -> int:
         made.add_tree(ROOT / folder, f"project/{folder}", leave_out=compiled)
     for name in ("tests/__init__.py", "tests/integration/__init__.py"):
         made.add(f"project/{name}", ROOT / name)
-    for name in ("pyproject.toml", "conftest.py"):
-        made.add(f"project/{name}", ROOT / name)
+    made.add("project/conftest.py", ROOT / "conftest.py")
+    # The plugin is not there, so that pytest would not know its settings.
+    settings = (ROOT / "pyproject.toml").read_text()
+    made.add("project/pyproject.toml", re.sub(r"(?m)^kinda_\w+ = .*\n", "", settings))
     made.add("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
     made.add("etc/group", "root:x:0:\n")
     made.add("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
