@@ -74,7 +74,7 @@ test-integration: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m "slow and not beside" tests $(PYTEST)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and beside" tests/integration $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow and beside" tests $(PYTEST)
 
 # Every point of a triangle's build, too; `make test-slow` takes a sample of those.
 test-kill: setup

@@ -332,7 +332,7 @@ def main() -> int:
             run.do(f"tox {name}", PYTHON, "-m", "tox", "run", "-e", name, slow=True)
         pytest = (PYTHON, "-m", "pytest", "-m")
         two = ("-n", "2", "--dist", "loadgroup")
-        run.do("slow, two at once", *pytest, BESIDE, *two, "tests/integration", slow=True)
+        run.do("slow, two at once", *pytest, BESIDE, *two, "tests", slow=True)
         for name in files_of(ALONE):
             run.do(name, *pytest, ALONE, name, slow=True)
     return 0 if summary(run) else 1

@@ -143,6 +143,7 @@ def test_1(trial):
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_an_interrupted_trial_says_so_and_what_is_left_is_compared(suite: Suite) -> None:
     suite.write(
         test_x=PLAIN
@@ -265,6 +266,7 @@ def test_1(trial, kinda_scheduler):
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_under_xdist_an_experiment_stays_on_one_worker(suite: Suite) -> None:
     module = PLAIN + "    trial.record('pid', __import__('os').getpid(), better='lower')\n"
     suite.write(test_x=module, test_y=module)

@@ -16,7 +16,7 @@ from pytest_kinda.scheduling.objects import CHECKED, DIKTYO, KAI, KOORDINATOR, K
 from tests.support.crds import definitions, module
 from tests.unit.test_network_facts import SPINES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 FACTS = network_facts(SPINES)
 LEVELS = ["leaf", "fabric"]

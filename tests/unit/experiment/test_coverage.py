@@ -10,7 +10,7 @@ import pytest
 
 from pytest_kinda.experiment.statistics import middle, paired_effect, unpaired_effect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
 Draw = Callable[[random.Random], float]
 SHAPES: dict[str, tuple[Draw, float]] = {

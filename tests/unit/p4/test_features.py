@@ -107,6 +107,7 @@ def test_a_wrong_line_of_a_command_file_is_named(switch: FileSwitch, line: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_the_command_runs_a_program_on_files(path: Path, tmp_path: Path) -> None:
     frames, wanted = bmv2.load(recorded("features"))
     arguments = ["p4", "run", str(path), "-o", str(tmp_path / "out")]
@@ -134,6 +135,7 @@ def test_the_command_says_what_is_not_covered(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_no_packet_and_no_command_ends_it(path: Path) -> None:
     """Under the address and undefined-behaviour sanitizers: either would end the process."""
     dice = random.Random(3)
@@ -155,6 +157,7 @@ WORDS = ("add", "modify", "delete", "default", "dump", "register-write", "group"
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.skipif(not bmv2.find_simple_switch(), reason="no simple_switch (BMv2)")
 def test_bmv2_itself_sends_the_same(switch: FileSwitch) -> None:
     frames = packets(20261127, 1000)

@@ -222,6 +222,7 @@ def test_an_entry_that_no_packet_hits_is_idle(switch: FileSwitch, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_no_packet_and_no_command_ends_it() -> None:
     """Under the address and undefined-behaviour sanitizers: either would end the process."""
     dice = random.Random(5)
@@ -256,6 +257,7 @@ COMMANDS = (
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 def test_no_packet_with_unions_ends_it(tmp_path: Path) -> None:
     """As above, for unions, their stacks and varbit fields."""
     dice = random.Random(6)
@@ -269,6 +271,7 @@ def test_no_packet_with_unions_ends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.beside
 @pytest.mark.skipif(not bmv2.find_simple_switch(), reason="no simple_switch (BMv2)")
 def test_bmv2_itself_does_the_same(switch: FileSwitch, tmp_path: Path) -> None:
     frames = [Frame(1, one.data) for one in packets(11, 600, p4_objects.object_frame)]
