@@ -71,7 +71,10 @@ def system_pods(testbed: Testbed, component: str) -> dict[str, str]:
 def answers(testbed: Testbed) -> bool:
     """Whether the API answers over a new connection, and writes."""
     argv = ("annotate", "node", "w1", "--overwrite", "tests/asked=yes", "--request-timeout=3s")
-    return testbed.kubectl.run(*argv, check=False, timeout=10).ok
+    try:
+        return testbed.kubectl.run(*argv, check=False, timeout=10).ok
+    except ClusterError:  # the namespace of the first command is made by a request, too
+        return False
 
 
 def answers_each_time(testbed: Testbed) -> bool:
@@ -137,7 +140,7 @@ def test_the_balancer_has_a_name_and_a_log(testbed: Testbed, tmp_path: Any) -> N
 def test_the_api_outlives_one_of_three(testbed: Testbed) -> None:
     before = address_of(testbed, "c1")
     with testbed.node("c1").kill():
-        await_true(lambda: answers_each_time(testbed), "the API without c1", 2 * SURVIVAL_LIMIT)
+        await_true(lambda: answers_each_time(testbed), "the API without c1", 4 * SURVIVAL_LIMIT)
         await_true(lambda: runs_a_pod(testbed), "a pod made without c1", 4 * SURVIVAL_LIMIT)
     await_true(lambda: len(system_pods(testbed, "etcd")) == 3, "etcd on all three", 60)
     assert all(testbed.cluster.nodes_ready().values())
