@@ -261,14 +261,16 @@ def files_of(marks: str) -> list[str]:
 
 def bars(parts: list[Part]) -> list[str]:
     """Seconds of what has a limit on a prepared machine, beside it."""
-    taken = {name: sum(one.seconds for one in parts if one.name == name) for name in BARS}
-    # tox is no test of ours, only slow enough to be left out late
-    slow = [one.seconds for one in parts if one.slow and not one.name.startswith("tox ")]
-    taken[SLOW] = sum(slow)
+    taken = dict.fromkeys(BARS, 0.0)
+    for part in parts:
+        # tox is no test of ours, only slow enough to be left out late
+        name = SLOW if part.slow and not part.name.startswith("tox ") else part.name
+        if name in taken:
+            taken[name] += part.seconds
     return [
-        f"{seconds:8.1f} s  {name} (bar {BARS[name]:.0f} s: "
-        f"{'met' if seconds <= BARS[name] else 'missed'})"
-        for name, seconds in taken.items()
+        f"{taken[name]:8.1f} s  {name} (bar {bar:.0f} s: "
+        f"{'met' if taken[name] <= bar else 'missed'})"
+        for name, bar in BARS.items()
     ]
 
 

@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from pytest_kinda import Host, Link, Lpm, P4Entry, P4Switch, Topology
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 
 PORT = 7001
 WORKERS = ("w1", "w2", "w3", "w4")
@@ -20,14 +21,7 @@ ALLREDUCE = Topology(
             "adder",
             program="allreduce.json",
             engine="native",
-            forwarding=Lpm(
-                "ipv4_lpm",
-                action="forward",
-                port="port",
-                mac="target",
-                source="source",
-                arp="arp_exact",
-            ),
+            forwarding=ROUTES,
             entries=[
                 *(
                     P4Entry(

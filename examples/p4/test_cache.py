@@ -7,7 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from pytest_kinda import Host, Link, Lpm, P4Entry, P4Switch, Topology
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 
 PORT = 7000
 GET, PUT, VALUE, STORED = 1, 2, 3, 4
@@ -23,14 +24,7 @@ CACHE = Topology(
             "cache",
             program="cache.json",
             engine="native",
-            forwarding=Lpm(
-                "ipv4_lpm",
-                action="forward",
-                port="port",
-                mac="target",
-                source="source",
-                arp="arp_exact",
-            ),
+            forwarding=ROUTES,
             entries=[P4Entry("hot_keys", {"key": HOT}, "is_hot", {"slot": 0})],
         ),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kinda import Host, Link, Lpm, P4Entry, P4Switch, Topology
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 
 FIREWALL = Topology(
     name="firewall",
@@ -15,14 +16,7 @@ FIREWALL = Topology(
             "wall",
             program="firewall.json",
             engine="native",
-            forwarding=Lpm(
-                "ipv4_lpm",
-                action="forward",
-                port="port",
-                mac="target",
-                source="source",
-                arp="arp_exact",
-            ),
+            forwarding=ROUTES,
             entries=[P4Entry("sides", {"ingress_port": "{port:inside}"}, "is_inside")],
         ),
     ],

@@ -6,7 +6,8 @@ import ipaddress
 
 import pytest
 
-from pytest_kinda import Host, Link, Lpm, P4Entry, P4Switch, Topology
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 
 LIMIT = 100
 
@@ -20,14 +21,7 @@ GUARD = Topology(
             "guard",
             program="guard.json",
             engine="native",
-            forwarding=Lpm(
-                "ipv4_lpm",
-                action="forward",
-                port="port",
-                mac="target",
-                source="source",
-                arp="arp_exact",
-            ),
+            forwarding=ROUTES,
             entries=[P4Entry("limit", None, "at_most", {"packets": LIMIT})],
         ),
     ],

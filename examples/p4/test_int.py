@@ -10,7 +10,8 @@ import socket
 
 import pytest
 
-from pytest_kinda import Host, Link, Lpm, P4Entry, P4Switch, Topology
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 
 NAMES = {1: "s1", 2: "s2", 3: "s3"}
 WATCHED = 7777
@@ -21,14 +22,7 @@ def switch(name, number, *entries, commands=""):
         name,
         program="int.json",
         engine="native",
-        forwarding=Lpm(
-            "ipv4_lpm",
-            action="forward",
-            port="port",
-            mac="target",
-            source="source",
-            arp="arp_exact",
-        ),
+        forwarding=ROUTES,
         entries=[P4Entry("this_switch", None, "me", {"id": number}), *entries],
         commands=commands,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import Protocol
 
 from pytest_kinda.build.sessions import ContainerSessions
@@ -29,9 +29,8 @@ def driver_of(node: NodePlan, container: str) -> Driver | None:
     named = node.device.driver if node.device is not None else ""
     if not named:
         return None
-    module, _, name = named.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = resolve_name(named)
     except (ImportError, AttributeError) as error:
         raise BuildError(
             "devices",

@@ -184,8 +184,7 @@ class P4Switch(Device):
                 expected = "P4Entry(table, match, action, params=, priority=)"
                 yield Problem(self.where, f"entries[{at}]", repr(one), expected)
         for key, number in self.ports.items():
-            whole = isinstance(number, int) and not isinstance(number, bool)
-            if not whole or not 0 <= number <= PORT_MOST:
+            if not _is_whole(number, 0, PORT_MOST):
                 expected = f"a number from 0 to {PORT_MOST}"
                 yield Problem(self.where, f"ports[{key}]", repr(number), expected)
 
@@ -204,8 +203,7 @@ class P4Switch(Device):
             ("priority_queues", 1, PRIORITIES_MOST),
         ):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and (not whole or not least <= value <= most):
+            if value is not None and not _is_whole(value, least, most):
                 yield Problem(self.where, name, repr(value), f"a number from {least} to {most}")
         if self.cpu_port is not None and self.cpu_port in self.ports.values():
             expected = "a number that no link has"
@@ -413,6 +411,11 @@ def _translated(text: str, name: str) -> Program:
 def _number(value: Any) -> Any:
     """Files hold numbers in maps as text; what is none is reported."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _is_whole(value: Any, least: int, most: int) -> bool:
+    """Whether it is a whole number between these; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _port_problems(context: DeviceContext, given: Mapping[str, int]) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ This module imports neither the build nor Kubernetes, so that a kind's module ma
 
 from __future__ import annotations
 
-import importlib
+from pkgutil import resolve_name
 
 from pytest_kinda.errors import KindaError
 from pytest_kinda.plan.values import NodePlan
@@ -43,9 +43,8 @@ def handle_class(planned: NodePlan) -> type[DeviceHandle]:
     named = planned.device.handle if planned.device else ""
     if not named:
         return DeviceHandle
-    module, _, name = named.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = resolve_name(named)
     except (ImportError, AttributeError) as error:
         raise KindaError(
             f"{planned.name}: the handle {named} of kind {planned.kind} cannot be loaded: {error}",

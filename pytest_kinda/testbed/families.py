@@ -6,10 +6,10 @@ A family is a function of the testbed under an entry point of the group ``pytest
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
+from pkgutil import resolve_name
 from typing import Any
 
 from pytest_kinda.errors import KindaError
@@ -35,8 +35,7 @@ def family(name: str) -> Callable[..., Any] | None:
     Raises KindaError for a package whose handles cannot be loaded.
     """
     if name in _BUILT_IN:
-        module, _, function = _BUILT_IN[name].partition(":")
-        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        found: Callable[..., Any] = resolve_name(_BUILT_IN[name])
         return found
     for entry in metadata.entry_points(group=GROUP, name=name):
         try:

@@ -111,9 +111,7 @@ class NodeHandle(CommandPlace):
             with kinda.node("h1").socket() as stream:
                 stream.connect((kinda.node("h2").ip, 80))
         """
-        if self._sockets is None:
-            raise KindaError(f"{self.name}: its testbed opens no sockets")
-        return self._sockets.open(self.name, family, kind, protocol)
+        return self._opener().open(self.name, family, kind, protocol)
 
     def udp(self, port: int = 0, *, address: str = "") -> UdpEnd:
         """Datagrams from and to the node: a UDP socket of this process in its network.
@@ -121,9 +119,7 @@ class NodeHandle(CommandPlace):
         ``port`` 0 is any free one; ``address`` (all of its own unless given) where it listens.
         Use it as a context manager. Raises HostError for a port that is taken.
         """
-        if self._sockets is None:
-            raise KindaError(f"{self.name}: its testbed opens no sockets")
-        return bound(self._sockets, self.name, address or self.endpoint, port, address)
+        return bound(self._opener(), self.name, address or self.endpoint, port, address)
 
     def pause(self) -> Fault:
         """Freeze all its processes until the fault is healed, at the latest after the test.
@@ -157,6 +153,11 @@ class NodeHandle(CommandPlace):
         """
         self._close_sockets()
         return self._lifecycle.restart(self, grace=grace, wait=wait)
+
+    def _opener(self) -> Sockets:
+        if self._sockets is None:
+            raise KindaError(f"{self.name}: its testbed opens no sockets")
+        return self._sockets
 
     def _close_sockets(self) -> None:
         """They would keep the network of a node that is gone alive, and answering."""
