@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
 from pytest_kinda.errors import GoneError, HostError, KindaError
-from pytest_kinda.host import carrier, files, layer3, links, nft, qdiscs, sealing, tunnels
+from pytest_kinda.host import carrier, files, layer3, links, nft, qdiscs, routes, sealing, tunnels
 from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.namespaces import entered
 from pytest_kinda.host.places import OpenPlaces, places_of
@@ -224,9 +224,20 @@ def _local(
     holding: Holding,
 ) -> None:
     with entered(opened[name]), IPRoute() as ip:
-        for operation in operations:
-            with _Naming(operation):
-                _one(ip, operation, opened, holding)
+        for of_routes, run in groupby(operations, lambda one: isinstance(one, AddRoute)):
+            if of_routes:
+                _routes([one for one in run if isinstance(one, AddRoute)])
+                continue
+            for operation in run:
+                with _Naming(operation):
+                    _one(ip, operation, opened, holding)
+
+
+def _routes(found: Sequence[AddRoute]) -> None:
+    try:
+        routes.add_routes(found)
+    except routes.RouteRefused as error:
+        raise _failed(error.route, error) from error
 
 
 def _of(places: Mapping[str, Place], name: str) -> Place:
@@ -239,8 +250,6 @@ def _one(ip: IPRoute, operation: Operation, opened: OpenPlaces, holding: Holding
         layer3.add_address(ip, operation)
     elif isinstance(operation, RemoveAddress):
         layer3.remove_address(ip, operation)
-    elif isinstance(operation, AddRoute):
-        layer3.add_route(ip, operation)
     elif isinstance(operation, AddRule):
         layer3.add_rule(ip, operation)
     elif isinstance(operation, SetSysctl):

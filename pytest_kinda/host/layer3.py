@@ -1,4 +1,4 @@
-"""Addresses, routes and sysctls in the namespace that the calling thread is in."""
+"""Addresses, rules and sysctls in the namespace that the calling thread is in."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from pytest_kinda.operations import (
     AddAddress,
     AddRoute,
     AddRule,
-    Hop,
     RemoveAddress,
     SetSysctl,
 )
 
 _NODAD = 0x02
-_LINK_SCOPE = 253
 _MAIN = 254
 
 
@@ -58,22 +56,6 @@ def remove_address(ip: IPRoute, operation: AddAddress | RemoveAddress) -> None:
     except NetlinkError as error:
         if error.code not in GONE:
             raise
-
-
-def add_route(ip: IPRoute, operation: AddRoute) -> None:
-    """A route, in the place of one of the same destination and metric."""
-    extra = _key(operation)
-    if operation.source:
-        extra["prefsrc"] = operation.source
-    if not operation.hops:
-        extra["type"] = "unreachable"
-    elif len(operation.hops) == 1:
-        extra.update(_hop(operation.hops[0]))
-        if not operation.hops[0].gateway and ":" not in operation.destination:
-            extra["scope"] = _LINK_SCOPE
-    else:
-        extra["multipath"] = [_hop(hop) for hop in operation.hops]
-    ip.route("replace", **extra)
 
 
 def remove_route(ip: IPRoute, operation: AddRoute) -> None:
@@ -158,11 +140,4 @@ def _rule(operation: AddRule) -> dict[str, Any]:
     if operation.longer_than is not None:
         # the kernel's word: a route this long or shorter does not count
         found["suppress_prefixlen"] = operation.longer_than
-    return found
-
-
-def _hop(hop: Hop) -> dict[str, Any]:
-    found: dict[str, Any] = {"oif": index_of(hop.interface)}
-    if hop.gateway:
-        found["gateway"] = hop.gateway
     return found

@@ -353,6 +353,8 @@ def test_a_deployment_is_spread_and_forwarded_to(kinda):
         assert answer.read().decode().strip() in [pod.name for pod in pods]
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_an_image_of_the_engine_is_loaded_and_used(kinda):
     with pytest.raises(HostError, match=r"No such image: .*absent:9"):
         kinda.cluster.load_image("absent:9")
@@ -378,6 +380,8 @@ def test_a_wait_that_is_late_says_the_last_state(kinda):
         kinda.cluster.wait_for("pod/never", "Ready", timeout=3)
 
 
+@pytest.mark.slow
+@pytest.mark.beside
 def test_evidence_of_a_cluster_has_the_logs_of_its_pods(kinda, tmp_path):
     kinda.cluster.run_pod("talks", node="w2", command=["sh", "-c", "echo said; sleep 1000"])
     pieces = {piece.name: piece.problem for piece in kinda.evidence(tmp_path)}

@@ -221,7 +221,7 @@ def test_an_error_names_the_operation_its_place_and_what_is_there():
     with containers("a") as found:
         with pytest.raises(HostError, match=r"(?s)AddAddress in a .*no interface eth5.*lo"):
             carry.carry_out([AddAddress("a", "eth5", "10.0.0.1/8")], table(found))
-        with pytest.raises(HostError, match=r"AddRoute in a .*unreachable"):
+        with pytest.raises(HostError, match=r"AddRoute in a .*unreachable: Nexthop"):
             carry.carry_out([AddRoute("a", "10.0.0.0/8", (Hop("10.9.9.9", "lo"),))], table(found))
         with pytest.raises(HostError, match=r"no place 'b'; known are: a"):
             carry.carry_out([AddAddress("b", "lo", "10.0.0.1/8")], table(found))
