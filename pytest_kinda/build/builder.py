@@ -207,7 +207,8 @@ class _Builder:
         with build_step(self.progress, "nodes and system pods"):
             readiness.await_cluster(self.plan, self.kind.kubeconfig)
         with build_step(self.progress, "packets between all nodes"):
-            readiness.await_reachability(self.plan, self.containers)
+            opener = partial(self.keeper.open_socket, places=self.places)
+            readiness.await_reachability(self.plan, opener)
         if self.plan.options.control_plane_traffic == "network":
             with build_step(self.progress, "control plane's traffic"):
                 self._divert_control_plane()

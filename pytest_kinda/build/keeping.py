@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,6 +84,17 @@ class KeeperClient(Protocol):
 
     def kill(self, child: int) -> None:
         """End a child and all of its session."""
+
+    def open_socket(
+        self,
+        place: str,
+        family: int,
+        kind: int,
+        protocol_number: int = 0,
+        *,
+        places: Mapping[str, Place] | None = None,
+    ) -> socket.socket:
+        """A new socket in the network of a place. Raises GoneError, HostError."""
 
     def undo(self, on_line: Callable[[str], None]) -> tuple[str, ...]:
         """Undo the testbed; what could not be removed. The keeper ends."""

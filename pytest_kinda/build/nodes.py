@@ -27,6 +27,7 @@ from pytest_kinda.plan import start_operations
 from pytest_kinda.plan.values import NodePlan, Plan
 
 STEP = "node containers"
+_WEIGHT, _MOST = 1024, 262144  # a container's, unless it is told; the most that Linux takes
 
 
 class NodeWatch:
@@ -86,7 +87,7 @@ class NodeWatch:
         self.containers[name] = container
         networks = inspect(container)["NetworkSettings"]["Networks"]
         self.addresses[name] = networks[self.cluster]["IPAddress"]
-        limits = limits_of(self.plan.node(name))
+        limits = limits_of(self.plan.node(name), len(self.names))
         if limits:
             docker_request("POST", f"/containers/{container}/update", limits)
         operations: list[Operation] = list(start_operations(self.plan, self.plan.node(name)))
@@ -106,13 +107,17 @@ class NodeWatch:
         return found
 
 
-def limits_of(node: NodePlan) -> dict[str, int]:
+def limits_of(node: NodePlan, nodes: int) -> dict[str, int]:
     """What the Docker API is told of a node's cores and memory; kind has no words for them.
 
-    Swap would let it have more memory than it was given.
+    Swap would let it have more memory than it was given. A control plane weighs as much as
+    ``nodes`` nodes where processors are short: 64 workers that join at once otherwise leave an
+    API server a 65th of the machine, and give up waiting for it.
     """
     found: dict[str, int] = {}
     spec = node.kubernetes
+    if node.role == "control-plane":
+        found["CpuShares"] = min(_WEIGHT * nodes, _MOST)
     if spec is not None and spec.cpus is not None:
         found["NanoCpus"] = round(spec.cpus * 1e9)
     if spec is not None and spec.memory is not None:

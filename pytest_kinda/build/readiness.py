@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from pytest_kinda.build.apiserver import ApiReader
 from pytest_kinda.build.awaiting import wait_until
-from pytest_kinda.build.execution import ContainerExecution
+from pytest_kinda.build.echo import Echoes, Opener
 from pytest_kinda.errors import HostError
 from pytest_kinda.plan.tunnels import tunnel_address
 from pytest_kinda.plan.values import Plan
 
 READY_LIMIT = 240.0
 _REACH_LIMIT = 30.0
-_REACH_LIMIT_EACH = 0.02  # more for each pair: of 65 nodes, 2 processors have 8,320 to ask for
+_REACH_LIMIT_EACH = 0.02  # more for each pair: between 65 nodes there are 8,320
 _NAMED = 3  # nodes, and addresses of each, that a message names
 
 
@@ -119,7 +118,7 @@ def _not_ready(status: Mapping[str, Any]) -> str:
     return f"is {status.get('phase', 'not Ready')}"
 
 
-def await_reachability(plan: Plan, containers: Mapping[str, str]) -> None:
+def await_reachability(plan: Plan, opener: Opener) -> None:
     """Wait until a packet crosses between every two nodes, and between their pods' networks.
 
     Raises WaitTimeoutError that names the pairs which do not answer.
@@ -134,21 +133,17 @@ def await_reachability(plan: Plan, containers: Mapping[str, str]) -> None:
     count = sum(map(len, open_pairs.values()))
 
     def look() -> str:
-        asked = [name for name, left in open_pairs.items() if left]
-        with ThreadPoolExecutor(8) as pool:
-            answers = pool.map(
-                lambda name: unanswered(containers[name], name, open_pairs[name]), asked
-            )
-            open_pairs.update(zip(asked, answers, strict=True))
+        open_pairs.update(echoes.ask({name: left for name, left in open_pairs.items() if left}))
         return silence(open_pairs, count)
 
-    wait_until(
-        look,
-        "packets between the nodes and between their pods' networks",
-        limit=_REACH_LIMIT + _REACH_LIMIT_EACH * count,
-        interval=0.2,
-        remedy="kinda plan shows the routes; is the network of the topology connected?",
-    )
+    with Echoes(opener) as echoes:
+        wait_until(
+            look,
+            "packets between the nodes and between their pods' networks",
+            limit=_REACH_LIMIT + _REACH_LIMIT_EACH * count,
+            interval=0.2,
+            remedy="kinda plan shows the routes; is the network of the topology connected?",
+        )
 
 
 def silence(left: Mapping[str, Sequence[str]], count: int) -> str:
@@ -184,18 +179,3 @@ def ping_targets(plan: Plan) -> dict[str, list[str]]:
         if some:
             found[node.name] = some
     return found
-
-
-def unanswered(container: str, name: str, addresses: Sequence[str]) -> list[str]:
-    """Which of the addresses do not answer one ping each from a container."""
-    if not addresses:
-        return []
-    script = (
-        'for a in "$@"; do (ping -n -q -c 1 -W 1 "$a" >/dev/null 2>&1 || echo "$a") & done; wait'
-    )
-    argv = ["/bin/sh", "-c", script, "ping", *addresses]
-    finished = ContainerExecution(container, name).run(argv, timeout=30)
-    if finished.rc != 0:
-        raise HostError(f"{name}: cannot ping: {finished.stderr.decode(errors='replace').strip()}")
-    silent = set(finished.stdout.decode().split())
-    return [one for one in addresses if one in silent]

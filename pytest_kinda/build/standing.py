@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -49,6 +50,10 @@ class Standing:
         if self._keeper is None:
             self._keeper = self.connect()
         return self._keeper
+
+    def open_socket(self, node: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """A new socket of this process in the network of a node. Raises GoneError, HostError."""
+        return self.keeper.open_socket(node, family, kind, protocol, places=self.places)
 
     def execution(self, node: str) -> Execution:
         """How commands run on a node. Raises UnknownNameError, LabError."""

@@ -6,6 +6,7 @@ network that is broken on purpose, is no failure of the return.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,20 @@ class Expected:
 
 def expected_of(standing: Standing, node: NodeHandle) -> Expected:
     """The neighbours, and other nodes of the cluster, that answer a node now."""
-    from pytest_kinda.build.readiness import unanswered
-
     addresses = [*neighbours(standing.plan, node.planned), *_others(standing.plan, node.planned)]
     try:
-        silent = unanswered(standing.containers[node.name], node.name, addresses)
+        silent = _silent(standing, node.name, addresses)
     except HostError:
-        return Expected()  # it is paused, or has no shell
+        return Expected()  # it does not run
     return Expected(tuple(one for one in addresses if one not in silent))
+
+
+def _silent(standing: Standing, node: str, addresses: Sequence[str]) -> list[str]:
+    """Which addresses do not answer an echo from the node. Raises HostError."""
+    from pytest_kinda.build.echo import Echoes
+
+    with Echoes(standing.open_socket) as echoes:
+        return echoes.ask({node: addresses})[node]
 
 
 def await_back(standing: Standing, node: NodeHandle, expected: Expected) -> None:
@@ -55,7 +62,6 @@ def await_back(standing: Standing, node: NodeHandle, expected: Expected) -> None
     """
     from pytest_kinda.build.awaiting import wait_until
     from pytest_kinda.build.engine_api import inspect
-    from pytest_kinda.build.readiness import unanswered
 
     container = standing.containers[node.name]
     state = inspect(container)["State"]
@@ -81,7 +87,7 @@ def await_back(standing: Standing, node: NodeHandle, expected: Expected) -> None
         return "" if found["state"] in accepted else f"{found['state']} {found.get('why', '')}"
 
     def reaching() -> str:
-        silent = unanswered(container, node.name, expected.addresses)
+        silent = _silent(standing, node.name, expected.addresses)
         return f"no answer from {', '.join(silent)}" if silent else ""
 
     wait_until(wired, f"the return of {node.name}", limit=WIRED_LIMIT, remedy=watch_log)

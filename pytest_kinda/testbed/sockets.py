@@ -11,7 +11,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from pytest_kinda.errors import HostError, WaitTimeoutError
@@ -39,9 +39,7 @@ class Sockets:
 
     def open(self, node: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A new socket in the network of a node. Raises HostError."""
-        keeper: Any = self._standing.keeper
-        places = self._standing.places
-        found: socket.socket = keeper.open_socket(node, family, kind, protocol, places=places)
+        found = self._standing.open_socket(node, family, kind, protocol)
         self._open[found] = node
         return found
 

@@ -61,6 +61,8 @@ def test_cores_and_memory_limit_the_containers(kinda):
 
     assert limits("w1") == (1_500_000_000, 2**30)
     assert limits("w2") == (0, 0)
+    control = inspect(kinda.standing.containers["c1"])["HostConfig"]
+    assert control["CpuShares"] == 1024 * len(kinda.plan.kubernetes_nodes)
     cores, memory = limits("r1")
     assert memory == 128 * 2**20
     # Kathara says it as a quota

@@ -230,7 +230,7 @@ def test_one_lost_router_is_one_lost_path(kinda, pods, monkeypatch):
         monkeypatch.setattr(readiness, "_REACH_LIMIT", 0.5)
         address, pods_address = readiness.ping_targets(kinda.plan)["w2"]
         with pytest.raises(WaitTimeoutError, match=f"w1 -> {address}, {pods_address}"):
-            readiness.await_reachability(kinda.plan, kinda.standing.containers)
+            readiness.await_reachability(kinda.plan, kinda.standing.open_socket)
         assert kinda.ping(client, near, count=1)
         assert not kinda.ping(client, far, count=1)
         assert set(kinda.reachability().missing) == {

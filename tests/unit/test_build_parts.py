@@ -90,7 +90,17 @@ def test_limits_of_containers_are_plain_numbers() -> None:
     assert ("mem", "134217728b") in options
     assert ("cpus", 0.5) in options
     worker = plan(mixed()).node("w1")
-    assert str(limits_of(worker)) == "{'Memory': 1073741824, 'MemorySwap': 1073741824}"
+    assert str(limits_of(worker, 3)) == "{'Memory': 1073741824, 'MemorySwap': 1073741824}"
+
+
+def test_a_control_plane_weighs_as_much_as_all_nodes() -> None:
+    from pytest_kinda.build.nodes import limits_of
+    from pytest_kinda.plan import plan
+    from tests.support.declared import mixed
+
+    control = plan(mixed()).node("c1")
+    assert limits_of(control, 3)["CpuShares"] == 3 * 1024
+    assert limits_of(control, 5000)["CpuShares"] == 262144
 
 
 def test_what_kathara_says_has_the_names_that_were_declared() -> None:
