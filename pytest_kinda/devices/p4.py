@@ -26,6 +26,7 @@ from pytest_kinda.devices.p4_bmv2 import (
 from pytest_kinda.devices.p4_entries import Lpm, P4Entry, Ports, declared, is_towards, record
 from pytest_kinda.errors import KindaError, Problem, ProgramError
 from pytest_kinda.p4 import translate
+from pytest_kinda.p4.bmv2.packet_end import PAIR
 from pytest_kinda.p4.bmv2.relay import THRIFT_PORT
 from pytest_kinda.p4.p4info import controller_headers
 from pytest_kinda.p4.program import Program
@@ -221,9 +222,6 @@ class P4Switch(Device):
     def problems_at(self, context: DeviceContext) -> Iterator[Problem]:
         """What is wrong with it at its place in the plan, with the engine of this run."""
         yield from _port_problems(context, self.ports)
-        if self.cpu_port is not None and self._engine(context.options)[0] == "bmv2":
-            expected = "None, or engine='native': BMv2's controller would be one of P4Runtime"
-            yield Problem(self.where, "cpu_port", str(self.cpu_port), expected)
         try:
             program = self._checked(context.options)
         except KindaError as error:
@@ -299,10 +297,11 @@ class P4Switch(Device):
             spec,
             image=image if spec.image == "@base" else spec.image,
             startup=(
-                start_command(self.name, ports, self.log, self.priority_queues),
+                start_command(self.name, ports, self.log, self.priority_queues, self.cpu_port),
                 *spec.startup,
             ),
             driver=DRIVER,
+            pair=() if self.cpu_port is None else PAIR,
         )
 
     def p4_engine(self, options: PlanOptions) -> str:

@@ -14,7 +14,11 @@ from pytest_kinda.devices.p4_entries import told
 from pytest_kinda.errors import HostError, P4ControlError
 from pytest_kinda.p4.bmv2 import Bmv2Channel, Client
 from pytest_kinda.p4.bmv2.client import Call
+from pytest_kinda.p4.bmv2.controller import Ends
+from pytest_kinda.p4.bmv2.notifications import PORT as NOTIFICATIONS_PORT
+from pytest_kinda.p4.bmv2.packet_end import PAIR, Opener
 from pytest_kinda.p4.bmv2.relay import THRIFT_PORT, Execution, RelayStream
+from pytest_kinda.p4.bmv2.steps import Refused
 from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.plan.values import CommandSpec, DeviceSpec, NodePlan
@@ -37,6 +41,8 @@ SLOW = (
     "made for speed has -O3 and --disable-logging-macros, see docs/p4.md"
 )
 
+NOTIFICATIONS = f"tcp://127.0.0.1:{NOTIFICATIONS_PORT}"
+
 _FIND = """\
 for one in simple_switch simple_switch_grpc; do
     command -v "$one" >/dev/null && break
@@ -50,8 +56,11 @@ done
 _START = f"""\
 {_FIND}cd "$1" || exit
 shift
-# of the other it is the default, and no option
+# of the other it is the default, and no option; nor has that notifications
 [ "$one" != simple_switch ] || swap=--enable-swap
+case $("$one" --help 2>&1) in
+    *--notifications-addr*) set -- --notifications-addr {NOTIFICATIONS} "$@" ;;
+esac
 "$one" "$@" $swap >log 2>&1 </dev/null &
 echo "$!" >pid
 """
@@ -72,11 +81,16 @@ def device_id(name: str) -> int:
 
 
 def start_command(
-    name: str, numbers: Sequence[tuple[int, str]], log: str | None, priority_queues: int
+    name: str,
+    numbers: Sequence[tuple[int, str]],
+    log: str | None,
+    priority_queues: int,
+    cpu_port: int | None = None,
 ) -> CommandSpec:
     """What starts BMv2 in the background, with each interface at the port of its number."""
     words = ["--device-id", str(device_id(name)), "--thrift-port", str(THRIFT_PORT)]
-    for number, interface in numbers:
+    controller = [] if cpu_port is None else [(cpu_port, PAIR[0])]
+    for number, interface in (*numbers, *controller):
         words += ["-i", f"{number}@{interface}"]
     if log:
         words += ["--log-file", MESSAGES, "--log-level", log, "--log-flush"]
@@ -87,15 +101,20 @@ def start_command(
 
 
 class Bmv2Connection:
-    """Commands to the BMv2 of a device, over one relay that stays until it is closed."""
+    """Commands to the BMv2 of a device, over one relay that stays until it is closed.
 
-    def __init__(self, node: NodePlan, execution: Execution) -> None:
+    Its packets and digests come over sockets of ``opener``; without one it has neither.
+    """
+
+    def __init__(self, node: NodePlan, execution: Execution, opener: Opener | None = None) -> None:
         self._node = node
         self._execution = execution
         self._client: Client | None = None
         self._lock = threading.Lock()
         device = node.device or DeviceSpec()
         self._files = {one.path: one.text for one in device.files}
+        self._ends = Ends(opener, has_cpu_port=bool(device.pair))
+        self._swapped: tuple[Program, str] | None = None
 
     @cached_property
     def program(self) -> Program:
@@ -105,6 +124,24 @@ class Bmv2Connection:
     def ask(self, lines: Sequence[str]) -> list[list[str]]:
         """Carry out commands; see ``Control``. Raises P4ControlError where the switch is gone."""
         return self._carried(lambda channel: channel.ask(lines))
+
+    def listen(self) -> None:
+        """Have packets and digests wait from now on. Raises P4ControlError."""
+        try:
+            self._ends.renew(digests=bool(self.program.digests))
+        except Refused as why:
+            raise P4ControlError(f"{self._node.name}: {why}") from why
+
+    def swap(self, program: Program | None, source: str = "") -> None:
+        """Have it run another program, of this JSON text, with nothing declared; None: its own.
+
+        Raises P4ControlError.
+        """
+        self._swapped = None if program is None else (program, source)
+        self.__dict__.pop("_standing", None)
+        ((*_, answer),) = self.ask(["reset"])
+        if not answer.startswith("ok"):
+            raise P4ControlError(f"{self._node.name}: the program was not exchanged: {answer}")
 
     def declare(self) -> None:
         """Carry out what was declared. Raises P4ControlError."""
@@ -132,21 +169,25 @@ class Bmv2Connection:
                 raise self._named(error) from error
 
     def close(self) -> None:
-        """End the relay; the switch goes on."""
+        """End the relay and what waits beside it; the switch goes on."""
         with self._lock:
             self._end()
+            self._ends.close()
 
     def _channel(self) -> Bmv2Channel:
         if self._client is None:
             self._client = Client(RelayStream(self._execution, FOLDER))
-            self._standing.client = self._client
+        self._standing.client = self._client
         return self._standing
 
     @cached_property
     def _standing(self) -> Bmv2Channel:
         assert self._client is not None
+        if self._swapped is not None:
+            return Bmv2Channel(self._swapped[0], self._client, self._swapped[1], ends=self._ends)
         lines = self._files[DECLARED].splitlines()
-        return Bmv2Channel(self.program, self._client, self._files[SOURCE], lines)
+        source = self._files[SOURCE]
+        return Bmv2Channel(self.program, self._client, source, lines, ends=self._ends)
 
     def _named(self, error: P4ControlError) -> P4ControlError:
         ports = told(self._node.interfaces, self._node.port_numbers)
@@ -203,6 +244,9 @@ class Bmv2Driver:
         if loaded != f"ok {connection.program.digest}":
             raise P4ControlError(f"{name}: found {loaded}, which is another program than declared")
         wanted = {f"- {number} {one}" for one, number in self._node.port_numbers.items()}
+        about = self._node.device.about if self._node.device is not None else None
+        if (cpu_port := (about or {}).get("cpu_port")) is not None:
+            wanted.add(f"- {cpu_port} {PAIR[0]}")
 
         def down() -> str:
             ((*rows, _),) = connection.ask(["ports"])

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from pytest_kinda.devices.p4 import CONTROLLER, P4INFO, PROGRAM
+from pytest_kinda.devices.p4 import P4INFO, PROGRAM
 from pytest_kinda.devices.p4_bmv2 import DECLARED, FOLDER, MESSAGES, SOURCE, Bmv2Connection
 from pytest_kinda.devices.p4_entries import in_words, one_towards, told
-from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError, WaitTimeoutError
+from pytest_kinda.errors import (
+    HostError,
+    KindaError,
+    P4ControlError,
+    UnknownNameError,
+    WaitTimeoutError,
+)
 from pytest_kinda.p4 import compile_program, translate
+from pytest_kinda.p4.bmv2 import told_again
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import (
     Control,
@@ -29,7 +38,7 @@ from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.p4.sockets import AT_ONCE, Answers
 from pytest_kinda.p4.sources import compile_source
-from pytest_kinda.p4.state import State, declared_state, differences
+from pytest_kinda.p4.state import declared_state, differences
 from pytest_kinda.p4.values import Natural
 from pytest_kinda.testbed.devices import DeviceHandle
 from pytest_kinda.testbed.processes import Execution, Session
@@ -79,6 +88,13 @@ class P4SwitchHandle(DeviceHandle):
     _swapped: Program | None = None
     _swapped_info = ""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        if isinstance(channel := self._channel, Bmv2Connection):
+            # what the program sends before a test asks waits in sockets of this process
+            with suppress(KindaError):  # it is stopped: whoever asks it is told
+                channel.listen()
+
     @property
     def engine(self) -> str:
         """What runs its program: ``native`` or ``bmv2``."""
@@ -97,11 +113,8 @@ class P4SwitchHandle(DeviceHandle):
     def cpu_port(self) -> int | None:
         """The port by which program and controller send each other packets; None without one."""
         assert self.planned.device is not None
-        for word in self.planned.device.startup[0].argv:
-            number, _, interface = word.partition("=")
-            if interface == CONTROLLER:
-                return int(number)
-        return None
+        number = (self.planned.device.about or {}).get("cpu_port")
+        return None if number is None else int(number)
 
     @property
     def ports(self) -> tuple[P4Port, ...]:
@@ -224,18 +237,18 @@ class P4SwitchHandle(DeviceHandle):
 
         ``program`` is a JSON file of p4c's, or a P4 source where p4c is on PATH, relative to the
         file of the test. Packets that come meanwhile are lost. After the test the declared program
-        is put back. Raises ProgramError for one that cannot be translated, P4ControlError where
-        the switch does not start with it.
+        is put back. Raises ProgramError for one that cannot be translated (native) or read,
+        P4ControlError where the switch does not start with it.
         """
-        if self.engine == "bmv2":
-            raise P4ControlError(
-                f"{self.name}: BMv2 runs the declared program only", remedy="engine='native'"
-            )
         path = declaring_directory() / program
         text = compile_source(path) if path.suffix == ".p4" else path.read_text("utf-8")
         made = parse_program(text.encode(), path.name)
-        self.write_file(SWAPPED, compile_program(translate(made)).read_bytes(), mode=0o755)
-        self._take_over(SWAPPED, "-")
+        self.__dict__.pop("_packets", None)  # another program has other headers
+        if isinstance(self._channel, Bmv2Connection):
+            self._channel.swap(made, text)
+        else:
+            self.write_file(SWAPPED, compile_program(translate(made)).read_bytes(), mode=0o755)
+            self._take_over(SWAPPED, "-")
         self._swapped = made
         info = path.with_name(f"{path.stem}.p4info.txt")
         self._swapped_info = info.read_text("utf-8") if info.exists() else ""
@@ -243,7 +256,6 @@ class P4SwitchHandle(DeviceHandle):
     def _take_over(self, binary: str, declared: str) -> None:
         assert self.planned.device is not None
         pairs = self.planned.device.startup[0].argv[3:]
-        self.__dict__.pop("_packets", None)  # another program has other headers
         self._channel.close()
         done = self.exec(binary, "--swap", FOLDER, declared, *pairs, check=False)
         if done.rc:
@@ -282,8 +294,8 @@ class P4SwitchHandle(DeviceHandle):
         lines = [] if self._swapped is not None else self._file(DECLARED).splitlines()
         wanted = declared_state(self.program, lines)
         if self.engine == "bmv2":
-            # its cells count on meanwhile: they are zero as the program was loaded again
-            found, wanted = (_told(self.program, one) for one in (found, wanted))
+            # cells count on meanwhile: they are zero as the program was loaded again
+            found, wanted = (told_again(self.program, one) for one in (found, wanted))
         wrong = differences(self.program, wanted, found)
         if (loaded := self.control.loaded()) != self.program.digest:
             wrong = [f"it runs the program {loaded[:12]}, not {self.program.digest[:12]}"]
@@ -298,7 +310,11 @@ class P4SwitchHandle(DeviceHandle):
         """The program that it was declared with, and ``reset``."""
         if self._swapped is not None:
             self._swapped = None
-            self._take_over(PROGRAM, Path(DECLARED).name)
+            self.__dict__.pop("_packets", None)
+            if isinstance(self._channel, Bmv2Connection):
+                self._channel.swap(None)
+            else:
+                self._take_over(PROGRAM, Path(DECLARED).name)
         self.reset()
 
     def close(self) -> None:
@@ -308,6 +324,9 @@ class P4SwitchHandle(DeviceHandle):
     def _file(self, path: str) -> str:
         assert self.planned.device is not None
         return next(one.text for one in self.planned.device.files if one.path == path)
+
+    def _opened(self, family: int, kind: int) -> socket.socket:
+        return self._opener().open(self.name, family, kind)
 
     @cached_property
     def _packets(self) -> PacketControl:
@@ -319,20 +338,9 @@ class P4SwitchHandle(DeviceHandle):
     @cached_property
     def _channel(self) -> _Channel | Bmv2Connection:
         if self.engine == "bmv2":
-            return Bmv2Connection(self.planned, self._execution)
+            return Bmv2Connection(self.planned, self._execution, self._opened)
         ports = told(self.planned.interfaces, self.planned.port_numbers)
         return _Channel(self.name, self._execution, ports)
-
-
-def _told(program: Program, state: State) -> State:
-    """Of a state, what BMv2 was told and tells again."""
-    constant = {n for n, one in enumerate(program.tables) if one.entries is not None}
-    return {
-        thing: value
-        for thing, value in state.items()
-        if thing[0] in ("member", "members", "value")
-        or (thing[0] in ("entry", "default") and thing[1] not in constant)
-    }
 
 
 class _Channel:

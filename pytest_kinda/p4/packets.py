@@ -69,11 +69,18 @@ class PacketControl:
 
         def look() -> str:
             self._kept = self.take()
-            return "" if self._kept else f"none; {self._control.statistics()}"
+            return "" if self._kept else f"none; {self._said()}"
 
         if not self._kept:
             wait(look)
         return self._kept.pop(0)
+
+    def _said(self) -> str:
+        """What the switch has received, sent and lost, or that it does not count."""
+        try:
+            return str(self._control.statistics())
+        except P4ControlError as error:
+            return error.message
 
     def clear(self) -> None:
         """Forget what was taken out of the switch and not given to anybody."""

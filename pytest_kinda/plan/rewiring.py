@@ -49,6 +49,9 @@ def rewire_operations(
             made = {each.a.interface for each in found if isinstance(each, AddVeth)}
             if ports := tuple(port for port in one.ports if port in made):
                 found.append(replace(one, ports=ports))
+        elif isinstance(one, AddVeth) and one.a.place == one.b.place:
+            if one.a.place == name:
+                found.append(one)
         elif isinstance(one, AddVeth):
             if name in (one.a.place, one.b.place) and {one.a.place, one.b.place} <= {*there, HUBS}:
                 # made from the far end, where a pair of the old namespace may still stand

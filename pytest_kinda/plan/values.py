@@ -203,7 +203,8 @@ class DeviceSpec:
     is for the device's program alone, its kernel has none of the interfaces' addresses and answers
     nobody. ``port_numbers`` are what that program calls the interfaces, in their order. ``driver``
     (``MODULE:CLASS``) makes it ready, and attaches its interfaces, from outside: where commands in
-    the container do not do.
+    the container do not do. ``pair`` are the two ends of a cable inside of the device: its program
+    has the first for a port, whoever controls it a socket at the second.
     ``state`` are shell lines that print what the device is doing, for the evidence of a failure.
     ``control`` and ``about`` (JSON data under keys of the kind's own) are for `kinda describe`.
     """
@@ -235,6 +236,7 @@ class DeviceSpec:
     control: tuple[ControlSpec, ...] = ()
     about: Mapping[str, Any] | None = None
     driver: str = ""
+    pair: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ from pytest_kinda.plan import families, firewall, kubelet, outside
 from pytest_kinda.plan.naming import HUBS, hub_name, port_name
 from pytest_kinda.plan.values import InterfacePlan, Member, NodePlan, Plan, SegmentPlan
 
+HEADERS = 512
+"""Bytes that BMv2 has room for before a packet that it has received."""
+
+LONGEST = 65535
+
 
 def start_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
     """What a Kubernetes node gets right at its start, before its kubelet looks for its address.
@@ -98,6 +103,7 @@ def wire_operations(
                 for one in segment.members
                 if plan.node(one.node).is_kubernetes
             ]
+    found += [_pair(one) for one in plan.devices if one.device is not None and one.device.pair]
     return (*found, *outside.uplink_operations(plan, testbed))
 
 
@@ -108,6 +114,9 @@ def configure_operations(plan: Plan, node: NodePlan) -> tuple[Operation, ...]:
         found += _sysctls(node)
     for one in node.interfaces:
         found += _sealed(node, one) if node.is_sealed else _interface(node, one)
+    if node.device is not None and node.device.pair:
+        cable = _pair(node)
+        found += [each for one in (cable.a, cable.b) for each in _sealed(node, one)]
     if node.is_kubernetes:
         early = f"{node.endpoint}/32"
         if node.endpoint and early not in node.loopback:
@@ -149,13 +158,22 @@ def _interface(node: NodePlan, one: InterfacePlan) -> list[Operation]:
     return found
 
 
-def _sealed(node: NodePlan, one: InterfacePlan) -> list[Operation]:
+def _sealed(node: NodePlan, one: InterfacePlan | End) -> list[Operation]:
     """An interface that is a port of the device's program, and nothing to its kernel."""
+    name = one.interface if isinstance(one, End) else one.name
     return [
-        SetSysctl(node.name, f"net.ipv6.conf.{one.name}.disable_ipv6", "1"),
-        IgnoreArrivals(node.name, one.name),
-        SetInterface(node.name, one.name, mac=one.mac, mtu=one.mtu, up=True, tx_checksum=False),
+        SetSysctl(node.name, f"net.ipv6.conf.{name}.disable_ipv6", "1"),
+        IgnoreArrivals(node.name, name),
+        SetInterface(node.name, name, mac=one.mac or None, mtu=one.mtu, up=True, tx_checksum=False),
     ]
+
+
+def _pair(node: NodePlan) -> AddVeth:
+    """The cable inside of a device, with room for what its program puts before packets."""
+    assert node.device is not None
+    mtu = max((one.mtu for one in node.interfaces), default=1500) + HEADERS
+    a, b = (End(node.name, one, mtu=min(mtu, LONGEST)) for one in node.device.pair)
+    return AddVeth(a, b)
 
 
 def _sysctls(node: NodePlan) -> list[Operation]:

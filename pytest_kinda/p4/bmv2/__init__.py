@@ -4,7 +4,7 @@
 is written for one engine is true of the other.
 """
 
-from pytest_kinda.p4.bmv2.channel import Bmv2Channel
+from pytest_kinda.p4.bmv2.channel import Bmv2Channel, told_again
 from pytest_kinda.p4.bmv2.client import Client, Stream
 
-__all__ = ["Bmv2Channel", "Client", "Stream"]
+__all__ = ["Bmv2Channel", "Client", "Stream", "told_again"]

@@ -7,32 +7,31 @@ services cannot do is an error that says so.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pytest_kinda.p4.bmv2.calls import (
-    multicast,
-    port_map,
-    switch,
-)
+from pytest_kinda.p4.bmv2.calls import switch
 from pytest_kinda.p4.bmv2.client import Call
+from pytest_kinda.p4.bmv2.controller import ControllerCommands
 from pytest_kinda.p4.bmv2.profiles import ProfileCommands
+from pytest_kinda.p4.bmv2.replication import ReplicationCommands
 from pytest_kinda.p4.bmv2.steps import Refused, Step
-from pytest_kinda.p4.bmv2.tables import TableCommands
-from pytest_kinda.p4.bmv2.thrift import Value, i32, i64, record, text
+from pytest_kinda.p4.bmv2.tables import METERS_READ, TableCommands
+from pytest_kinda.p4.bmv2.thrift import i32, i64, text
+from pytest_kinda.p4.program import Program
+from pytest_kinda.p4.state import State, Thing
 
 QUEUE_DEPTH = 1024
 """Packets that wait at a port where nothing else is said: BMv2's own 64 lose what TCP sends."""
 
 
 @dataclass
-class Bmv2Channel(TableCommands, ProfileCommands):
+class Bmv2Channel(TableCommands, ProfileCommands, ReplicationCommands, ControllerCommands):
     """A channel for ``Control`` to a BMv2 that runs ``source``, the JSON text of ``program``.
 
     ``declared`` are the lines that are carried out after each reset. It carries out one exchange
-    at a time; ``client`` is whom it asks.
+    at a time; ``client`` is whom it asks, ``ends`` has its packets and digests.
 
     Example:
         >>> Control(program, Bmv2Channel(program, client, source)).table("t").clear()
@@ -41,7 +40,6 @@ class Bmv2Channel(TableCommands, ProfileCommands):
 
     source: str = ""
     declared: Sequence[str] = ()
-    _sessions: set[int] = field(default_factory=set)
 
     def ask(self, lines: Sequence[str]) -> list[list[str]]:
         """Carry out commands; see ``Control``. Raises P4ControlError where the switch is gone."""
@@ -76,64 +74,6 @@ class Bmv2Channel(TableCommands, ProfileCommands):
             answers.append(step.finished(mine))
         return answers
 
-    def _mirror(self, words: list[str]) -> Step:
-        session, port, group = map(int, words)
-        fields = {1: i32(port)} if port >= 0 else {}
-        fields |= {2: i32(group)} if group else {}
-        if fields:
-            self._sessions.add(session)
-            return Step([switch("mirroring_session_add", i32(session), record(fields))])
-        return Step([switch("mirroring_session_delete", i32(session))])
-
-    def _group(self, words: list[str]) -> list[str]:
-        """Make a multicast group anew: BMv2 has a node for each replica of it."""
-        group, *rest = map(int, words)
-        standing = self._replication()
-        for one in standing["mgrps"]:
-            if one["id"] == group:
-                self.now(_removal(group, one["l1_handles"]))
-        if not rest:
-            return ["ok"]
-        nodes: list[tuple[int, set[int]]] = []
-        for port, replica in zip(rest[::2], rest[1::2], strict=True):
-            # a port that is there twice gets two copies: one node has it once
-            free = next((one for one in nodes if one[0] == replica and port not in one[1]), None)
-            if free is None:
-                nodes.append(free := (replica, set()))
-            free[1].add(port)
-        made, *handles = self.now(
-            [
-                multicast("mgrp_create", i32(group)),
-                *(
-                    multicast("node_create", i32(replica), port_map(ports), text("0"))
-                    for replica, ports in nodes
-                ),
-            ]
-        )
-        self.now([multicast("node_associate", i32(made), i32(one)) for one in handles])
-        return ["ok"]
-
-    def _replication(self) -> Any:
-        (said,) = self.now([multicast("get_entries")])
-        return json.loads(said)
-
-    def _queue(self, what: str, words: Sequence[str], value: Value) -> Step:
-        port = int(words[0])
-        if len(words) > 2:
-            if port < 0:
-                raise Refused("BMv2 sets one priority's queue of one port, not of all")
-            place = (i32(port), i32(int(words[2])))
-            return Step([switch(f"set_egress_priority_queue_{what}", *place, value)])
-        if port < 0:
-            return Step([switch(f"set_all_egress_queue_{what}s", value)])
-        return Step([switch(f"set_egress_queue_{what}", i32(port), value)])
-
-    def _queue_rate(self, words: list[str]) -> Step:
-        return self._queue("rate", words, i64(int(words[1])))
-
-    def _queue_depth(self, words: list[str]) -> Step:
-        return self._queue("depth", words, i32(int(words[1])))
-
     # ---- the switch as a whole ----
 
     def _reset(self, words: list[str]) -> list[str]:
@@ -143,18 +83,14 @@ class Bmv2Channel(TableCommands, ProfileCommands):
             Call("standard", "bm_load_new_config", (text(self.source),)),
             Call("standard", "bm_swap_configs"),
         ]
-        after: list[Call] = []
-        for one in self._replication()["mgrps"]:
-            after += _removal(one["id"], one["l1_handles"])
-        self.now([*before, *swap, *after])
-        gone = [switch("mirroring_session_delete", i32(one)) for one in sorted(self._sessions)]
-        self.client.all(gone)  # somebody else may have deleted it
-        self._sessions.clear()
+        self.now([*before, *swap, *self.groups_gone()])
+        self.client.all(self.sessions_gone())  # most of them have not been there
+        self.ends.renew(digests=bool(self.program.digests))
         answer = self.declare()
         return self._state(words) if answer == ["ok"] else answer
 
     def _state(self, words: list[str]) -> list[str]:
-        """What was told it, as ``runtime/state.h`` says it: entries, members, values, groups."""
+        """What was told it, as ``runtime/state.h`` says it, as far as BMv2 tells it again."""
         lines = []
         for number, table in enumerate(self.program.tables):
             if table.entries is not None:
@@ -174,10 +110,11 @@ class Bmv2Channel(TableCommands, ProfileCommands):
         for number in range(len(self.program.value_sets)):
             ((*rows, _),) = self._carried_out([self._value_read([str(number)])])
             lines += [f"- value {number} {row[2:]}" for row in rows]
-        return [*lines, "ok"]
+        return [*lines, *self.meters_told(), *self.sessions_told(), *self.groups_told(), "ok"]
 
     def declare(self) -> list[str]:
         """Carry out the declared lines; a line that begins with ``#`` names those after it."""
+        self.now(self.samples_at_once())
         note = "declared commands"
         notes, lines = [note], [f"queue-depth -1 {QUEUE_DEPTH}"]
         for line in self.declared:
@@ -231,9 +168,28 @@ def _alone(
     return run
 
 
-def _removal(group: int, nodes: Sequence[int]) -> list[Call]:
-    destroyed = [multicast("node_destroy", i32(one)) for one in nodes]
-    return [*destroyed, multicast("mgrp_destroy", i32(group))]
+def told_again(program: Program, state: State) -> State:
+    """Of a state, what BMv2 was told and tells again; the copies of a group in order."""
+    constant = {n for n, one in enumerate(program.tables) if one.entries is not None}
+
+    def is_told(kind: str | int, number: str | int, cell: str | int = 0) -> bool:
+        if kind == "meter":
+            return int(cell) < METERS_READ
+        if kind in ("entry", "default"):
+            return number not in constant
+        return kind in ("member", "members", "value", "mirror", "group")
+
+    found: dict[Thing, str] = {}
+    for thing, value in state.items():
+        if thing[1:] and is_told(*thing[:3]):
+            found[thing] = _in_order(value) if thing[0] == "group" else value
+    return found
+
+
+def _in_order(copies: str) -> str:
+    words = [int(one) for one in copies.split()]
+    pairs = sorted(zip(words[::2], words[1::2], strict=True))
+    return " ".join(f"{port} {replica}" for port, replica in pairs)
 
 
 _COMMANDS: dict[str, Callable[[Bmv2Channel, list[str]], Step]] = {
@@ -271,15 +227,15 @@ _COMMANDS: dict[str, Callable[[Bmv2Channel, list[str]], Step]] = {
 }
 _ALONE: dict[str, Callable[[Bmv2Channel, list[str]], list[str]]] = {
     "attach": _alone(Bmv2Channel._attach),
+    "digest-take": _alone(Bmv2Channel._digest_take),
     "dump": _alone(Bmv2Channel._dump),
     "group": _alone(Bmv2Channel._group),
+    "packet-send": _alone(Bmv2Channel._packet_send),
+    "packets-take": _alone(Bmv2Channel._packets_take),
     "profile-dump": _alone(Bmv2Channel._profile_dump),
     "reset": _alone(Bmv2Channel._reset),
     "state": _alone(Bmv2Channel._state),
 }
 _LACKING = {
-    "digest-take": "BMv2 sends digests to P4Runtime clients and its notification socket only",
-    "packet-send": "BMv2 takes packets of P4Runtime clients only",
-    "packets-take": "BMv2 sends packets to P4Runtime clients only",
     "statistics": "BMv2 does not count what it receives: read the counters of its interfaces",
 }

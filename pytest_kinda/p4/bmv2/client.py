@@ -65,6 +65,7 @@ _ERRORS: tuple[tuple[str, dict[int, str]], ...] = (
         "bm_parse_vset_",
         {1: "the loaded program has no such value set", 2: "the value does not fit"},
     ),
+    ("bm_learning_", {1: "the loaded program has no such digest"}),
     ("bm_dev_mgr_", {1: "the interface cannot be added or removed"}),
     (
         "bm_mc_",

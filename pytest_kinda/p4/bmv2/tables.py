@@ -21,6 +21,9 @@ from pytest_kinda.p4.program import Table
 
 _CELL_BITS = 64
 
+METERS_READ = 1024
+"""Cells of a meter array that a reset reads again: BMv2 tells one with each call."""
+
 
 class TableCommands(Commands):
     """What tables and arrays are told."""
@@ -191,3 +194,20 @@ class TableCommands(Commands):
         if len(words) == 2:
             raise Refused("BMv2 takes the rates of one meter away by a reset of all only")
         return Step([self._meter("set_rates", words, rates_of(words[2:]))])
+
+    def meters_told(self) -> list[str]:
+        """Lines of a state for the meters that have rates, of the first cells of each array."""
+        wanted: list[tuple[int, int]] = []
+        for number, meters in enumerate(self.program.meters):
+            cells: Sequence[int] = range(min(meters.size, METERS_READ))
+            if meters.table is not None:
+                table = next(one for one in self.program.tables if one.name == meters.table)
+                (entries,) = self.now([table_call("get_entries", table)])
+                cells = [one[3] for one in entries[:METERS_READ]]
+            wanted += [(number, cell) for cell in cells]
+        calls = [self._meter("get_rates", [str(one) for one in each]) for each in wanted]
+        return [
+            " ".join(("- meter", str(number), str(cell), *(f"{x[1]!r} {x[2]}" for x in rates)))
+            for (number, cell), rates in zip(wanted, self.now(calls), strict=True)
+            if rates
+        ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_kinda.errors import P4ControlError
 from pytest_kinda.p4 import Control, read_program
-from pytest_kinda.p4.bmv2 import Bmv2Channel, Client
+from pytest_kinda.p4.bmv2 import Bmv2Channel, Client, controller, notifications, told_again
 from pytest_kinda.p4.bmv2.calls import data_of, match_of, table_call
+from pytest_kinda.p4.bmv2.packet_end import _with_tag
 from pytest_kinda.p4.bmv2.thrift import (
     CALL,
     EXCEPTION,
@@ -22,6 +25,7 @@ from pytest_kinda.p4.bmv2.thrift import (
     Message,
     Reader,
     Value,
+    double,
     flag,
     i32,
     i64,
@@ -30,9 +34,11 @@ from pytest_kinda.p4.bmv2.thrift import (
     record,
     text,
 )
+from pytest_kinda.p4.control_objects import DigestControl
 from tests.support.p4_record import ROUTER
 
 PROGRAM = read_program(ROUTER)
+OBJECTS = read_program(Path(__file__).parents[2] / "data/p4/objects.json")
 # as Apache Thrift's Python library (0.25) writes them
 ADD_ENTRY = (
     "80010001000000187374616e646172643a626d5f6d745f6164645f656e74727900000007080001000000000b0002"
@@ -196,10 +202,15 @@ def test_many_calls_are_one_exchange_and_each_error_is_its_own(
 def test_a_reset_loads_the_program_again_and_what_was_declared(
     server: Server, control: Control
 ) -> None:
-    groups = b'{"mgrps": [{"id": 3, "l1_handles": [0, 4]}], "l1_handles": [], "l2_handles": []}'
+    groups = (
+        '{"mgrps": [{"id": 3, "l1_handles": [0, 4]}], "l2_handles": [{"handle": 0, "ports": [1]}],'
+        ' "l1_handles": [{"handle": 0, "rid": 0, "l2_handle": 0},'
+        ' {"handle": 4, "rid": 1, "l2_handle": 0}]}'
+    )
     server.answers["bm_mc_get_entries"] = lambda fields: text(groups)
     server.answers["bm_mt_get_entries"] = lambda fields: items(Kind.STRUCT, [])
     server.answers["bm_mt_get_default_entry"] = lambda fields: record({1: i32(0)})
+    server.answers["mirroring_session_get"] = lambda fields: refusal(1)
     control.mirror(9, port=1)
     server.asked.clear()
     control.reset()
@@ -214,7 +225,148 @@ def test_a_reset_loads_the_program_again_and_what_was_declared(
     ):
         assert names.index(before) < names.index(after)
     assert ("mirroring_session_add", {1: 5, 2: {1: 2}}) in server.asked
-    assert names[-1] == "bm_mt_get_default_entry"  # what it holds is read again
+    # what it holds is read again
+    assert names.index("mirroring_session_add") < names.index("bm_mt_get_default_entry")
+    assert names[-2:] == ["mirroring_session_get", "bm_mc_get_entries"]
+
+
+def test_copies_and_meters_are_read_again(server: Server, control: Control) -> None:
+    server.answers["bm_mc_get_entries"] = lambda fields: text(
+        '{"mgrps": [{"id": 7, "l1_handles": [0, 1]}],'
+        ' "l1_handles": [{"handle": 0, "rid": 0, "l2_handle": 4},'
+        ' {"handle": 1, "rid": 5, "l2_handle": 3}],'
+        ' "l2_handles": [{"handle": 4, "ports": [2, 1]}, {"handle": 3, "ports": [2]}]}'
+    )
+    sessions = {5: record({1: i32(2)}), 40: record({1: i32(1), 2: i32(7)})}
+    server.answers["mirroring_session_get"] = lambda fields: sessions.get(fields[1]) or refusal(1)
+    server.answers["bm_mt_get_entries"] = lambda fields: items(Kind.STRUCT, [])
+    server.answers["bm_mt_get_default_entry"] = lambda fields: record({1: i32(0)})
+    found = control.state()
+    assert found["mirror", 5] == "2 0"
+    assert found["mirror", 40] == "1 7"
+    assert found["group", 7] == "1 0 2 0 2 5"
+    wanted = {("group", 7): "2 5 2 0 1 0", ("queue", 1, 0): "0 9", ("counter", 0, 1): "1 1"}
+    assert told_again(PROGRAM, wanted) == {("group", 7): "1 0 2 0 2 5"}
+
+
+@pytest.fixture
+def objects() -> Iterator[tuple[Server, Bmv2Channel, controller.Ends]]:
+    """A server, a channel to it for a program with meters and a digest, and its other ends."""
+    here, there = socket.socketpair()
+    here.settimeout(10)
+    server = Server(there)
+    ends = controller.Ends(socket.socket)
+    yield server, Bmv2Channel(OBJECTS, Client(Ends(here)), ends=ends), ends
+    ends.close()
+    here.close()
+    server.thread.join(10)
+    there.close()
+
+
+def test_meters_are_read_again(objects: tuple[Server, Bmv2Channel, controller.Ends]) -> None:
+    server, channel, _ = objects
+    some = [record({1: double(0.5), 2: i32(3)}), record({1: double(1.0), 2: i32(4)})]
+    server.answers["bm_meter_get_rates"] = lambda fields: items(
+        Kind.STRUCT, some if fields[3] == 2 else []
+    )
+    server.answers["bm_mt_get_entries"] = lambda fields: items(
+        Kind.STRUCT, [record({3: i32(handle)}) for handle in (0, 6)]
+    )
+    server.answers["bm_mt_get_meter_rates"] = lambda fields: items(
+        Kind.STRUCT, some if fields[3] == 6 else []
+    )
+    arrays = {one.name.rpartition(".")[2]: n for n, one in enumerate(OBJECTS.meters)}
+    assert set(channel.meters_told()) == {
+        f"- meter {arrays['rates']} 2 0.5 3 1.0 4",
+        f"- meter {arrays['byte_rates']} 2 0.5 3 1.0 4",
+        f"- meter {arrays['entry_rate']} 6 0.5 3 1.0 4",
+    }
+
+
+def wait_for_end(control: DigestControl) -> bool:
+    """Whether a publisher that has ended is told, at once or by the next call."""
+    for _ in range(1000):
+        try:
+            control.take()
+        except P4ControlError as error:
+            return "notifications are gone" in error.message
+    return False
+
+
+def test_samples_of_digests_are_taken_and_acknowledged(
+    objects: tuple[Server, Bmv2Channel, controller.Ends], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, channel, ends = objects
+    (digest,) = OBJECTS.digests
+    control = Control(OBJECTS, channel).digest(digest.name)
+    found = [OBJECTS.field(one) for one in digest.fields]
+    sizes = [(one.width + 7) // 8 for one in found if one is not None]
+    with socket.create_server(("127.0.0.1", 0)) as publisher:
+        publisher.settimeout(10)
+        monkeypatch.setattr(notifications, "PORT", publisher.getsockname()[1])
+        listening = threading.Thread(target=ends.renew, kwargs={"digests": True})
+        listening.start()
+        switch, _ = publisher.accept()
+        with switch:
+            switch.settimeout(10)
+            switch.sendall(b"\0SP\0\0\x20\0\0")
+            listening.join(10)
+            assert switch.recv(8) == b"\0SP\0\0\x21\0\0"
+
+            def publish(topic: bytes, number: int, *values: int) -> None:
+                data = b"".join(
+                    one.to_bytes(n, "big") for one, n in zip(values, sizes, strict=True)
+                )
+                head = struct.pack("=4sQiiQI", topic, 1, 0, digest.id, number, 1)
+                switch.sendall(struct.pack("!Q", len(head + data)) + head + data)
+
+            def taken(count: int) -> Any:
+                seen, lost = [], 0
+                while len(seen) < count:
+                    some = control.take()
+                    seen += some.samples
+                    lost += some.lost
+                return seen, lost
+
+            publish(b"PRT|", 7, 0, 0, 0)
+            publish(b"LEA|", 4, 1, 2, 3)
+            publish(b"LEA|", 5, 4, 5, 6)
+            assert taken(2) == ([(1, 2, 3), (4, 5, 6)], 0)
+            publish(b"LEA|", 8, 7, 8, 9)  # nobody has seen 6 and 7
+            assert taken(1) == ([(7, 8, 9)], 2)
+        acknowledged = [one[3] for name, one in server.asked if name == "bm_learning_ack_buffer"]
+        assert acknowledged == [4, 5, 8]
+    assert wait_for_end(control)
+    with pytest.raises(P4ControlError, match="digests need simple_switch with nanomsg"):
+        control.take()
+
+
+def test_what_is_no_publisher_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(notifications, "PORT", other.getsockname()[1])
+
+        def answer() -> None:
+            stream, _ = other.accept()
+            stream.sendall(b"HTTP/1.1")
+            stream.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(P4ControlError, match="something other than BMv2 listens"):
+            notifications.Notifications(socket.socket)
+        answering.join(10)
+
+
+def test_a_tag_that_the_kernel_has_taken_out_is_put_back() -> None:
+    frame = bytes(range(20))
+    auxiliary = struct.pack("=IIIHHHH", 0x10 | 0x40, 20, 20, 0, 14, 0x2005, 0x88A8)
+    assert _with_tag(frame, [(263, 8, auxiliary)]) == frame[:12] + b"\x88\xa8\x20\x05" + frame[12:]
+    assert _with_tag(frame, [(263, 8, bytes(20))]) == frame
+
+
+def test_a_switch_without_a_cpu_port_says_so(control: Control) -> None:
+    with pytest.raises(P4ControlError, match="no CPU port: declare cpu_port="):
+        control.ask(["packets-take"], "packets in")
 
 
 def test_a_declared_line_that_is_refused_is_told_with_its_name(
