@@ -24,7 +24,7 @@ def way(number, name):
 
 
 def router(name):
-    return P4Switch(name, program="router.json", engine="native", forwarding=FABRIC)
+    return P4Switch(name, program="router.json", forwarding=FABRIC)
 
 
 BALANCE = Topology(
@@ -35,7 +35,6 @@ BALANCE = Topology(
         P4Switch(
             "s1",
             program="balance.json",
-            engine="native",
             forwarding=FABRIC,
             entries=[
                 P4Entry("targets", {"dst": TARGET}, "spread", {"ways": 2, "gap": 0}),

@@ -23,7 +23,6 @@ CACHE = Topology(
         P4Switch(
             "cache",
             program="cache.json",
-            engine="native",
             forwarding=ROUTES,
             entries=[P4Entry("hot_keys", {"key": HOT}, "is_hot", {"slot": 0})],
         ),

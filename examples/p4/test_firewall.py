@@ -15,7 +15,6 @@ FIREWALL = Topology(
         P4Switch(
             "wall",
             program="firewall.json",
-            engine="native",
             forwarding=ROUTES,
             entries=[P4Entry("sides", {"ingress_port": "{port:inside}"}, "is_inside")],
         ),

@@ -20,7 +20,6 @@ GUARD = Topology(
         P4Switch(
             "guard",
             program="guard.json",
-            engine="native",
             forwarding=ROUTES,
             entries=[P4Entry("limit", None, "at_most", {"packets": LIMIT})],
         ),

@@ -21,7 +21,6 @@ def switch(name, number, *entries, commands=""):
     return P4Switch(
         name,
         program="int.json",
-        engine="native",
         forwarding=ROUTES,
         entries=[P4Entry("this_switch", None, "me", {"id": number}), *entries],
         commands=commands,

@@ -20,7 +20,6 @@ ROUTER = "../../examples/p4/router.json"
 TO_H2 = {"port": "{port:h2}", "priority": 0}
 GIVEN: dict[str, Any] = {
     "program": PROGRAM,
-    "engine": "native",
     "forwarding": "switch",
     "cpu_port": 510,
     "queue_depth": 500,
