@@ -8,16 +8,15 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 from pytest_kinda import Host, Link, P4Switch, Topology
-from pytest_kinda.build.engine_api import EngineError, docker_request
-from pytest_kinda.errors import BuildError
+from pytest_kinda.errors import BuildError, P4ControlError
+from pytest_kinda.p4.bmv2.packet_end import PAIR, PacketEnd
 from pytest_kinda.plan import Plan, PlanOptions, plan
-from pytest_kinda.setup import pins
 from pytest_kinda.testbed import Testbed
+from tests.support.bmv2 import has_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
 
@@ -28,14 +27,6 @@ ONE = Topology(
     links=[Link("h1", "s1")],
 )
 OPTIONS = PlanOptions(engine="direct")
-
-
-def has_image() -> bool:
-    try:
-        docker_request("GET", f"/images/{quote(pins.BMV2, safe='')}/json")
-    except (EngineError, OSError):
-        return False
-    return True
 
 
 with_image = pytest.mark.skipif(not has_image(), reason="no image of BMv2 here")
@@ -98,3 +89,58 @@ def test_it_writes_a_log_of_packets_when_asked_to(kinda: Any) -> None:
     s1.mirror(3, port=1)
     kinda.put_back()
     assert s1.control.loaded() == s1.program.digest
+
+
+@with_image
+@pytest.mark.topology(ONE, engine="direct")
+def test_what_is_otherwise_after_a_reset_is_told(kinda: Any) -> None:
+    s1 = kinda.device("s1")
+    planned, device = s1.planned, s1.planned.device
+    rest = [one for one in device.files if not one.path.endswith("declared")]
+    (told,) = (one for one in device.files if one not in rest)
+    for line, said in (
+        ("mirror 7 1 0", "mirror 7: found nothing; expected '1 0'"),
+        ("group 3 1 0", "group 3: found nothing; expected '1 0'"),
+    ):
+        text = f"{told.text}{line}\n"
+        changed = replace(device, files=(*rest, replace(told, text=text)))
+        s1.planned = replace(planned, device=changed)
+        with pytest.raises(P4ControlError, match="not as declared after a reset: .*" + said):
+            s1.reset()
+    s1.planned = planned
+    s1.reset()
+
+
+def test_a_controller_has_a_cable_inside_of_the_switch() -> None:
+    """The cable and its sockets, without BMv2: what it would do, the test does."""
+    switch = P4Switch("s1", program=PROGRAM, engine="bmv2", cpu_port=9)
+    made = plan(replace(ONE, nodes=(switch, Host("h1"))), OPTIONS)
+    made = changed(made, image="@base", startup=(), driver="", handle="")
+    with Testbed(made) as testbed:
+        s1 = testbed.device("s1")
+
+        def exchange() -> None:
+            controller = PacketEnd(lambda family, kind: s1.socket(family, kind))
+            with s1.socket(socket.AF_PACKET, socket.SOCK_RAW) as program:
+                program.bind((PAIR[0], 3))
+                program.settimeout(10)
+                sent = [bytes([one]) * 2012 for one in range(1, 5)]
+                sent.append(bytes(12) + b"\x81\x00\x00\x05\x08\x00" + bytes(40))
+                for one in sent:
+                    program.send(one)
+                assert controller.take() == (sent, 0)
+                controller.send(bytes(range(60)))
+                while (found := program.recvfrom(4096))[1][2] == socket.PACKET_OUTGOING:
+                    pass
+                assert found[0] == bytes(range(60))
+                with pytest.raises(
+                    P4ControlError, match="found a packet of 3 bytes; BMv2 takes 14"
+                ):
+                    controller.send(b"abc")
+            controller.close()
+
+        exchange()
+        for link in s1.exec("ip", "-j", "addr").json():
+            assert link["ifname"] == "lo" or link["addr_info"] == []
+        s1.restart()
+        exchange()

@@ -10,6 +10,7 @@ import pytest
 from pytest_kinda import Host, Link, P4Entry, P4Switch, Topology
 from pytest_kinda.errors import P4ControlError, WaitTimeoutError
 from pytest_kinda.p4 import NewEntry
+from pytest_kinda.p4.bmv2 import told_again
 from pytest_kinda.p4.state import declared_state, differences
 from tests.support.documents import examples, execute
 
@@ -72,18 +73,24 @@ def test_after_a_test_all_of_it_is_as_declared(kinda: Any) -> None:
     s1.multicast(3, [1, 2])
     s1.queue(1, rate=100, depth=5, priority=2)
     s1.table("known").default("drop")
-    assert len(s1.control.state()) > 20
+    assert len(s1.control.state()) > (20 if s1.engine == "native" else 8)
     kinda.put_back()
     lines = s1.read_text("/var/lib/kinda-p4/declared").splitlines()
     assert lines == ["queue-priorities 4", "queue-depth -1 500"]
     found = s1.control.reset()
-    assert differences(s1.program, declared_state(s1.program, lines), found) == []
-    assert found["queue", 1, 0] == "0 500"
+    wanted = declared_state(s1.program, lines)
+    if s1.engine == "bmv2":  # it does not tell what its queues are
+        wanted, found = (told_again(s1.program, one) for one in (wanted, found))
+    else:
+        assert found["queue", 1, 0] == "0 500"
+    assert differences(s1.program, wanted, found) == []
 
 
 @CONTROLLED
 def test_a_state_that_is_otherwise_breaks_the_testbed(kinda: Any) -> None:
     s1 = kinda.device("s1")
+    if s1.engine == "bmv2":
+        pytest.skip("BMv2 is told from outside what was declared: see test_p4_bmv2.py")
     declared = "/var/lib/kinda-p4/declared"
     before = s1.read_text(declared)
     s1.write_file(declared, before + "register-write 0 1 1 7\n")

@@ -13,6 +13,9 @@ import docker.errors
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from examples.p4.network import ROUTES
+from pytest_kinda import Host, Link, P4Switch, Topology
+from pytest_kinda.plan import PlanOptions, plan
 from pytest_kinda.setup import (
     debian,
     device_images,
@@ -26,6 +29,8 @@ from pytest_kinda.setup import (
     steps,
     workshop,
 )
+from pytest_kinda.testbed import Testbed
+from tests.support import bmv2
 
 pytestmark = [
     pytest.mark.slow,
@@ -242,3 +247,27 @@ def test_official_replaces_a_stand_in_plugin(
                 client.plugins.get(name).remove(force=True)
             except docker.errors.NotFound:
                 pass
+
+
+@pytest.mark.skipif(not bmv2.has_image(), reason="no image of BMv2 here")
+def test_the_first_build_that_needs_bmv2_pulls_it_under_its_published_name(
+    client: docker.DockerClient, server: str, own_names: list[str]
+) -> None:
+    published = f"{server}/{pins.BMV2}"
+    own_names += [published, "kinda/test-bmv2:1"]
+    images._REFERENCES["bmv2"] = "kinda/test-bmv2:1"  # the test's own
+    publish(client, pins.BMV2, published)
+    client.images.remove(published)
+    switch = P4Switch(
+        "s1", program="../../examples/p4/router.json", engine="bmv2", forwarding=ROUTES
+    )
+    hosts = [Host(one, image="kinda/base:1") for one in ("h1", "h2")]
+    links = [Link(one.name, "s1") for one in hosts]
+    topology = Topology(name="pulled", nodes=[switch, *hosts], links=links)
+    lines: list[str] = []
+    with Testbed(plan(topology, PlanOptions(engine="direct")), lines.append) as testbed:
+        assert testbed.device("s1").engine == "bmv2"
+        assert testbed.ping("h1", "h2", count=1)
+    taken, given = (client.images.get(one) for one in ("kinda/test-bmv2:1", pins.BMV2))
+    assert taken.id == given.id
+    assert published in taken.tags

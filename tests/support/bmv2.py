@@ -17,11 +17,23 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+from pytest_kinda.build.engine_api import EngineError, docker_request
 from pytest_kinda.p4 import Frame
+from pytest_kinda.setup import pins
 
 LIMIT = 60.0
 _GLOBAL = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
+
+
+def has_image() -> bool:
+    """Whether the engine has the published image, under its name."""
+    try:
+        docker_request("GET", f"/images/{quote(pins.BMV2, safe='')}/json")
+    except (EngineError, OSError):
+        return False
+    return True
 
 
 def find_simple_switch() -> str | None:

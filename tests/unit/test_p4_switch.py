@@ -28,11 +28,22 @@ from pytest_kinda import (
 from pytest_kinda.build.drivers import driver_of
 from pytest_kinda.devices.p4_handle import P4SwitchHandle
 from pytest_kinda.errors import PlanError, TopologyError
-from pytest_kinda.operations import AddAddress, AddRoute, IgnoreArrivals, SetInterface
+from pytest_kinda.operations import (
+    AddAddress,
+    AddRoute,
+    AddVeth,
+    End,
+    IgnoreArrivals,
+    SetInterface,
+    SetSysctl,
+)
+from pytest_kinda.p4.bmv2.packet_end import PAIR
 from pytest_kinda.p4.sources import compile_source
 from pytest_kinda.plan import PlanOptions, configure_operations, plan
 from pytest_kinda.plan.paths import Ways
+from pytest_kinda.plan.rewiring import rewire_operations
 from pytest_kinda.plan.values import NodePlan
+from pytest_kinda.plan.wiring import wire_operations
 from pytest_kinda.readers import parse, to_yaml
 from pytest_kinda.testbed.devices import handle_class
 from pytest_kinda.testbed.nodes import addresses_of
@@ -241,6 +252,27 @@ def test_bmv2_is_taken_from_the_image_that_was_chosen() -> None:
         device = planned(options=options, **given).device
         assert device is not None
         assert device.image == image
+
+
+def test_bmv2_has_a_cable_of_its_own_for_a_cpu_port() -> None:
+    made = plan(line(cpu_port=64), BMV2)
+    device = made.node("s1").device
+    assert device is not None
+    assert device.pair == PAIR
+    assert f"-i 2@eth1 -i 64@{PAIR[0]} " in " ".join(device.startup[0].argv)
+    ends = [End("s1", one, mtu=1500 + 512) for one in PAIR]
+    assert AddVeth(*ends) in wire_operations(made, {}, "t")
+    configured = configure_operations(made, made.node("s1"))
+    for one in PAIR:  # the kernel answers on neither end
+        assert IgnoreArrivals("s1", one) in configured
+        assert SetSysctl("s1", f"net.ipv6.conf.{one}.disable_ipv6", "1") in configured
+    again = rewire_operations(made, "s1", ["h1", "h2"], {}, "t")
+    assert again.count(AddVeth(*ends)) == 1
+    assert set(configured) <= set(again)
+    other = rewire_operations(made, "h1", ["s1", "h2"], {}, "t")
+    assert AddVeth(*ends) not in other
+    assert not any(getattr(one, "interface", "") in PAIR for one in other)
+    assert planned(cpu_port=64).device.pair == ()  # type: ignore[union-attr]
 
 
 def test_bmv2_writes_a_log_when_it_is_asked_to() -> None:
