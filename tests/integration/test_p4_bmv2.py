@@ -16,6 +16,7 @@ from pytest_kinda.errors import BuildError, P4ControlError
 from pytest_kinda.p4.bmv2.packet_end import PAIR, PacketEnd
 from pytest_kinda.plan import Plan, PlanOptions, plan
 from pytest_kinda.testbed import Testbed
+from tests.integration.test_p4_switch import CARDED, passes_its_card
 from tests.support.bmv2 import has_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.beside]
@@ -99,12 +100,12 @@ def test_what_is_otherwise_after_a_reset_is_told(kinda: Any) -> None:
     rest = [one for one in device.files if not one.path.endswith("declared")]
     (told,) = (one for one in device.files if one not in rest)
     for line, said in (
-        ("mirror 7 1 0", "mirror 7: found nothing; expected '1 0'"),
-        ("group 3 1 0", "group 3: found nothing; expected '1 0'"),
+        ("mirror 7 1 0", "mirror 7: found nothing, expected '1 0'"),
+        ("group 3 1 0", "group 3: found nothing, expected '1 0'"),
     ):
         text = f"{told.text}{line}\n"
-        changed = replace(device, files=(*rest, replace(told, text=text)))
-        s1.planned = replace(planned, device=changed)
+        other = replace(device, files=(*rest, replace(told, text=text)))
+        s1.planned = replace(planned, device=other)
         with pytest.raises(P4ControlError, match="not as declared after a reset: .*" + said):
             s1.reset()
     s1.planned = planned
@@ -144,3 +145,10 @@ def test_a_controller_has_a_cable_inside_of_the_switch() -> None:
             assert link["ifname"] == "lo" or link["addr_info"] == []
         s1.restart()
         exchange()
+
+
+@with_image
+@pytest.mark.topology(CARDED, engine="direct", p4_engine="bmv2")
+def test_everything_of_a_node_passes_its_card(kinda: Any) -> None:
+    assert kinda.device("w1-nic").engine == kinda.device("s1").engine == "bmv2"
+    passes_its_card(kinda)

@@ -224,18 +224,16 @@ def with_declared(made: Plan, text: str) -> Plan:
     return replace(made, nodes=tuple(nodes))
 
 
-CLUSTER = pytest.mark.topology(
-    Topology(
-        name="p4-cluster",
-        nodes=[
-            ControlPlane("c1"),
-            Worker("w1", nic=P4Nic(program=CARD)),
-            P4Switch("s1", program=PROGRAM, forwarding=FABRIC),
-        ],
-        links=[Link("c1", "s1"), Link("w1", "s1")],
-    ),
-    engine="direct",
+CARDED = Topology(
+    name="p4-cluster",
+    nodes=[
+        ControlPlane("c1"),
+        Worker("w1", nic=P4Nic(program=CARD)),
+        P4Switch("s1", program=PROGRAM, forwarding=FABRIC),
+    ],
+    links=[Link("c1", "s1"), Link("w1", "s1")],
 )
+CLUSTER = pytest.mark.topology(CARDED, engine="direct")
 
 
 @CLUSTER
@@ -257,6 +255,10 @@ def test_pods_talk_through_a_p4_switch(kinda: Any) -> None:
 
 @CLUSTER
 def test_everything_of_a_node_passes_its_card(kinda: Any) -> None:
+    passes_its_card(kinda)
+
+
+def passes_its_card(kinda: Any) -> None:
     card, w1 = kinda.device("w1-nic"), kinda.node("w1")
     server = kinda.cluster.run_pod("server", node="w1", command=["sleep", "infinity"])
     client = kinda.cluster.run_pod("client", node="c1", command=["sleep", "infinity"])
