@@ -266,10 +266,10 @@ def test_bmv2_has_a_cable_of_its_own_for_a_cpu_port() -> None:
     for one in PAIR:  # the kernel answers on neither end
         assert IgnoreArrivals("s1", one) in configured
         assert SetSysctl("s1", f"net.ipv6.conf.{one}.disable_ipv6", "1") in configured
-    again = rewire_operations(made, "s1", ["h1", "h2"], {}, "t")
+    again = rewire_operations(made, "s1", ["h1", "h2", "s2"], {}, "t")
     assert again.count(AddVeth(*ends)) == 1
     assert set(configured) <= set(again)
-    other = rewire_operations(made, "h1", ["s1", "h2"], {}, "t")
+    other = rewire_operations(made, "h1", ["s1", "h2", "s2"], {}, "t")
     assert AddVeth(*ends) not in other
     assert not any(getattr(one, "interface", "") in PAIR for one in other)
     assert planned(cpu_port=64).device.pair == ()  # type: ignore[union-attr]
