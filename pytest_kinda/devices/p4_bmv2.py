@@ -18,7 +18,6 @@ from pytest_kinda.p4.bmv2.controller import Ends
 from pytest_kinda.p4.bmv2.notifications import PORT as NOTIFICATIONS_PORT
 from pytest_kinda.p4.bmv2.packet_end import PAIR, Opener
 from pytest_kinda.p4.bmv2.relay import THRIFT_PORT, Execution, RelayStream
-from pytest_kinda.p4.bmv2.steps import Refused
 from pytest_kinda.p4.program import Program
 from pytest_kinda.p4.reading import parse_program
 from pytest_kinda.plan.values import CommandSpec, DeviceSpec, NodePlan
@@ -126,11 +125,8 @@ class Bmv2Connection:
         return self._carried(lambda channel: channel.ask(lines))
 
     def listen(self) -> None:
-        """Have packets and digests wait from now on. Raises P4ControlError."""
-        try:
-            self._ends.renew(digests=bool(self.program.digests))
-        except Refused as why:
-            raise P4ControlError(f"{self._node.name}: {why}") from why
+        """Have packets and digests wait from now on; where they cannot, a call for them tells."""
+        self._ends.renew(digests=bool(self.program.digests))
 
     def swap(self, program: Program | None, source: str = "") -> None:
         """Have it run another program, of this JSON text, with nothing declared; None: its own.

@@ -14,13 +14,7 @@ from typing import Any
 from pytest_kinda.devices.p4 import P4INFO, PROGRAM
 from pytest_kinda.devices.p4_bmv2 import DECLARED, FOLDER, MESSAGES, SOURCE, Bmv2Connection
 from pytest_kinda.devices.p4_entries import in_words, one_towards, told
-from pytest_kinda.errors import (
-    HostError,
-    KindaError,
-    P4ControlError,
-    UnknownNameError,
-    WaitTimeoutError,
-)
+from pytest_kinda.errors import HostError, P4ControlError, UnknownNameError, WaitTimeoutError
 from pytest_kinda.p4 import compile_program, translate
 from pytest_kinda.p4.bmv2 import told_again
 from pytest_kinda.p4.commands import run_commands
@@ -92,8 +86,7 @@ class P4SwitchHandle(DeviceHandle):
         super().__init__(*arguments, **named)
         if isinstance(channel := self._channel, Bmv2Connection):
             # what the program sends before a test asks waits in sockets of this process
-            with suppress(KindaError):  # it is stopped: whoever asks it is told
-                channel.listen()
+            channel.listen()
 
     @property
     def engine(self) -> str:

@@ -30,6 +30,8 @@ _PORTS_LIMIT = 5.0  # seconds
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x00000017
+_ETHTOOL_SGSO = 0x00000024
+_ETHTOOL_SGRO = 0x0000002C
 
 
 def index_of(interface: str) -> int:
@@ -195,19 +197,24 @@ def set_interface(ip: IPRoute, operation: SetInterface) -> None:
         ip.link("set", index=index, state="up" if operation.up else "down")
     if operation.tx_checksum is not None:
         set_tx_checksum(name, operation.tx_checksum)
+    if operation.segments is not None:
+        _set_offload(name, _ETHTOOL_SGSO, operation.segments, "generic segmentation")
+        _set_offload(name, _ETHTOOL_SGRO, operation.segments, "generic receive")
 
 
 def set_tx_checksum(interface: str, on: bool) -> None:
     """Switch transmit checksum offload by ethtool's ioctl (segmentation offload follows it)."""
-    value = create_string_buffer(struct.pack("=II", _ETHTOOL_STXCSUM, int(on)))
+    _set_offload(interface, _ETHTOOL_STXCSUM, on, "transmit checksum")
+
+
+def _set_offload(interface: str, command: int, on: bool, what: str) -> None:
+    value = create_string_buffer(struct.pack("=II", command, int(on)))
     request = struct.pack("16sP16x", interface.encode(), addressof(value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         try:
             fcntl.ioctl(handle, _SIOCETHTOOL, request)
         except OSError as error:
-            raise HostError(
-                f"transmit checksum offload of {interface}: {error.strerror}"
-            ) from error
+            raise HostError(f"{what} offload of {interface}: {error.strerror}") from error
 
 
 def _rename(ip: IPRoute, index: int, name: str) -> None:

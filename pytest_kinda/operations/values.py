@@ -73,7 +73,8 @@ class AddHub:
 class SetInterface:
     """Change an interface that stands: name, MAC, MTU, state, transmit checksum offload.
 
-    ``None`` leaves a property as it is. Undo: none of its own (faults use ``SetCarrier``).
+    ``segments`` is whether the kernel joins and cuts packets there (GRO, GSO). ``None`` leaves a
+    property as it is. Undo: none of its own (faults use ``SetCarrier``).
     """
 
     place: str
@@ -83,6 +84,7 @@ class SetInterface:
     mtu: int | None = None
     up: bool | None = None
     tx_checksum: bool | None = None
+    segments: bool | None = None
 
 
 @dataclass(frozen=True)

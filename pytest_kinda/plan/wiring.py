@@ -164,7 +164,16 @@ def _sealed(node: NodePlan, one: InterfacePlan | End) -> list[Operation]:
     return [
         SetSysctl(node.name, f"net.ipv6.conf.{name}.disable_ipv6", "1"),
         IgnoreArrivals(node.name, name),
-        SetInterface(node.name, name, mac=one.mac or None, mtu=one.mtu, up=True, tx_checksum=False),
+        # libpcap has room for 32 packets where they may be of 64 kB: a burst loses the others
+        SetInterface(
+            node.name,
+            name,
+            mac=one.mac or None,
+            mtu=one.mtu,
+            up=True,
+            tx_checksum=False,
+            segments=False,
+        ),
     ]
 
 

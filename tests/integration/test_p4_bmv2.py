@@ -5,7 +5,10 @@ Where there is no image of BMv2: that a build says so, and names the engine that
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+from ctypes import addressof, create_string_buffer
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +115,17 @@ def test_what_is_otherwise_after_a_reset_is_told(kinda: Any) -> None:
     s1.reset()
 
 
+def segments(device: Any, interface: str) -> bool:
+    """Whether the kernel joins or cuts packets at an interface: libpcap looks at that."""
+    found = []
+    with device.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        for command in (0x23, 0x2B):  # ETHTOOL_GGSO, ETHTOOL_GGRO
+            value = create_string_buffer(struct.pack("=II", command, 1))
+            fcntl.ioctl(there, 0x8946, struct.pack("16sP16x", interface.encode(), addressof(value)))
+            found.append(struct.unpack("=II", value.raw[:8])[1])
+    return any(found)
+
+
 def test_a_controller_has_a_cable_inside_of_the_switch() -> None:
     """The cable and its sockets, without BMv2: what it would do, the test does."""
     switch = P4Switch("s1", program=PROGRAM, engine="bmv2", cpu_port=9)
@@ -141,6 +155,8 @@ def test_a_controller_has_a_cable_inside_of_the_switch() -> None:
             controller.close()
 
         exchange()
+        for interface in (*PAIR, "eth0"):
+            assert not segments(s1, interface)
         for link in s1.exec("ip", "-j", "addr").json():
             assert link["ifname"] == "lo" or link["addr_info"] == []
         s1.restart()

@@ -130,6 +130,9 @@ def test_its_kernel_has_nothing_to_do_with_its_links() -> None:
             for one in configure_operations(made, made.node(name))
             if isinstance(one, SetInterface)
         )
+    # the program has each packet as it was on the link
+    ports = [one for one in operations if isinstance(one, SetInterface)]
+    assert [one.segments for one in ports] == [False, False]
     # the plan has addresses for its program to answer on, and nobody pings them
     assert all(one.addresses for one in node.interfaces)
     assert addresses_of(node) == ()

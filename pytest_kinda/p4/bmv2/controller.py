@@ -7,6 +7,7 @@ are published, and told over Thrift that they have been taken.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -38,13 +39,16 @@ class Ends:
     def renew(self, *, digests: bool) -> None:
         """Forget what waits, and listen to what comes from now on; ``digests``: to those too.
 
-        Raises Refused.
+        Where that cannot be, whoever takes something is told.
         """
         self.close()
-        if self._has_cpu_port and self._opener is not None:
-            self.packets()
-        if digests and self._opener is not None:
-            self._listen()
+        if self._opener is None:
+            return
+        with suppress(Refused):
+            if self._has_cpu_port:
+                self.packets()
+            if digests:
+                self._listen()
 
     def packets(self) -> PacketEnd:
         """The end of its CPU port. Raises Refused."""
