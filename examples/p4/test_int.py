@@ -159,7 +159,7 @@ def test_tcp_is_delivered_as_it_was_sent(kinda):
 
 def test_a_queue_is_seen_where_it_is(kinda):
     h1, h2, s2 = kinda.node("h1"), kinda.node("h2"), kinda.device("s2")
-    s2.control.queue_rate(100, s2.port("s3"))  # packets a second
+    s2.control.queue_rate(50, s2.port("s3"))  # packets a second
     with (
         h2.udp(WATCHED) as server,
         h1.udp() as client,
