@@ -147,12 +147,14 @@ def iperf(
     reverse: bool = False,
     port: int = 5201,
     server_port: int | None = None,
+    length: int | None = None,
 ) -> Iperf:
     """Run an iperf3 server in one place and a client in another, for whole ``seconds``.
 
     ``target`` is the server's address where it is not its own (a service's, for example), and
     ``server_port`` where it listens when that is not the ``port`` that the client asks for;
-    ``rate`` in bit/s (of UDP: 1 Mbit/s unless told otherwise); ``reverse`` lets the server send.
+    ``rate`` in bit/s (of UDP: 1 Mbit/s unless told otherwise, 0: all that can be sent); ``length``
+    is the bytes of a datagram, of TCP those of a write; ``reverse`` lets the server send.
     Raises CommandError, KindaError. Example::
 
         assert 80e6 < iperf(client, server).received_bits_per_second < 105e6
@@ -171,6 +173,7 @@ def iperf(
     argv += ["-P", str(parallel)] if parallel > 1 else []
     argv += ["-u"] if udp else []
     argv += ["-b", str(rate)] if rate is not None else []
+    argv += ["-l", str(length)] if length is not None else []
     argv += ["-R"] if reverse else []
     with server.start(
         "iperf3", "-s", "-1", "-p", str(server_port or port), "--forceflush"

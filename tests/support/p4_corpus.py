@@ -4,7 +4,8 @@
 of a folder: random entries, members, meters and value sets, random packets, then the packets of
 each port. Where they differ BMv2 runs once more: what it does not send again itself (random
 numbers, races of its threads, fields of invalid headers) is no difference. It needs BMv2 (see
-``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a run can go on.
+``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a run can go on. With
+``--sanitize`` native is compiled with the address and undefined behaviour sanitizers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pytest_kinda.p4 import FileSwitch, Frame, compile_program, read_program, tr
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.program import Key, Program, Table
 from tests.support import bmv2
-from tests.support.p4_programs import QUICK
+from tests.support.p4_programs import QUICK, SANITIZED
 
 PORTS = range(8)
 VALUES = (0, 1, 2, 3, 0x0A000001, 0x0A000002, 0x0800, 6, 17, 4, 5, 80, 0xFF, 0xFFFF)
@@ -162,11 +163,11 @@ def _ipv4(dice: random.Random) -> bytes:
 # ---- both ----
 
 
-def compared(path: Path, cache: Path, count: int, seed: int) -> str:
+def compared(path: Path, cache: Path, count: int, seed: int, flags: Sequence[str] = QUICK) -> str:
     """One program's result, in a word or more: same, differs, refused, or what went wrong."""
     try:
         program = read_program(path)
-        binary = compile_program(translate(program), cache, flags=QUICK)
+        binary = compile_program(translate(program), cache, flags=flags)
     except NotCoveredError as problem:
         return f"refused {problem.construct} ({problem.where})"
     except KindaError as problem:
@@ -233,7 +234,9 @@ def main() -> None:
     parser.add_argument("-n", "--packets", type=int, default=400)
     parser.add_argument("-s", "--seed", type=int, default=1)
     parser.add_argument("-o", "--done", type=Path)
+    parser.add_argument("--sanitize", action="store_true")
     given = parser.parse_args()
+    flags = SANITIZED if given.sanitize else QUICK
     done: dict[str, str] = {}
     if given.done and given.done.exists():
         for line in given.done.read_text().splitlines():
@@ -243,7 +246,7 @@ def main() -> None:
         for path in sorted(given.folder.glob("*.json")):
             if path.stem in done:
                 continue
-            result = compared(path, Path(cache), given.packets, given.seed)
+            result = compared(path, Path(cache), given.packets, given.seed, flags)
             done[path.stem] = result.split()[0]
             print(path.stem, result, flush=True)
             if given.done:

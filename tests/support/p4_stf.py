@@ -1,7 +1,8 @@
 """Runs p4c's packet tests (``.stf`` files) of compiled programs on the native engine.
 
-``python -m tests.support.p4_stf PROGRAMS TESTS``: a folder of JSON files and one of STF files with
-the same names. Lines: ``add TABLE [PRIORITY] KEY:VALUE... ACTION(NAME:VALUE...)``, ``packet PORT
+``python -m tests.support.p4_stf PROGRAMS TESTS [--sanitize]``: a folder of JSON files and one of
+STF files with the same names; with the address and undefined behaviour sanitizers if asked for.
+Lines: ``add TABLE [PRIORITY] KEY:VALUE... ACTION(NAME:VALUE...)``, ``packet PORT
 HEX``, ``expect PORT HEX [$]`` (``*`` is any digit, ``$`` the end), and BMv2's runtime commands.
 """
 
@@ -20,16 +21,16 @@ from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import TableControl
 from pytest_kinda.p4.program import Key
 from pytest_kinda.p4.values import Match
-from tests.support.p4_programs import QUICK
+from tests.support.p4_programs import QUICK, SANITIZED
 
 RUNTIME = ("mc_", "mirroring_add", "register_write", "register_reset", "counter_reset")
 
 
-def tested(path: Path, test: Path, cache: Path) -> str:
+def tested(path: Path, test: Path, cache: Path, flags: Sequence[str]) -> str:
     """One program's result: passed, or what went wrong."""
     try:
         program = read_program(path)
-        binary = compile_program(translate(program), cache, flags=QUICK)
+        binary = compile_program(translate(program), cache, flags=flags)
     except KindaError as problem:
         return f"refused {problem}"
     wanted: dict[int, list[str]] = {}
@@ -127,12 +128,13 @@ def _match(key: Key, text: str) -> Match:
 def main() -> None:
     """See the module."""
     programs, tests = (Path(word) for word in sys.argv[1:3])
+    flags = SANITIZED if "--sanitize" in sys.argv[3:] else QUICK
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as cache:
         for path in sorted(programs.glob("*.json")):
             test = tests / f"{path.stem}.stf"
             if test.exists():
-                result = tested(path, test, Path(cache))
+                result = tested(path, test, Path(cache), flags)
                 counts[result.split()[0].rstrip(":")] += 1
                 if result != "passed":
                     print(path.stem, result, flush=True)
