@@ -1,11 +1,12 @@
 """Compares the native engine with BMv2 on compiled programs, packet by packet.
 
-``python -m tests.support.p4_corpus FOLDER [-n PACKETS] [-s SEED] [-o DONE]`` takes every JSON file
-of a folder: random entries, members, meters and value sets, random packets, then the packets of
-each port. Where they differ BMv2 runs once more: what it does not send again itself (random
-numbers, races of its threads, fields of invalid headers) is no difference. It needs BMv2 (see
-``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a run can go on. With
-``--sanitize`` native is compiled with the address and undefined behaviour sanitizers.
+``python -m tests.support.p4_corpus FOLDER [-n PACKETS] [-s SEED] [-o DONE] [-t TESTS]`` takes every
+JSON file of a folder: random entries, members, meters and value sets, random packets, then the
+packets of each port. Where they differ BMv2 runs once more: what it does not send again itself
+(random numbers, races of its threads, fields of invalid headers) is no difference. It needs BMv2
+(see ``tests/support/bmv2.py``). ``DONE`` keeps what was done, so that a run can go on. ``TESTS`` is
+a folder of p4c's packet tests, which native runs as well (see ``tests/support/p4_stf.py``). With
+``--sanitize`` native is compiled with the address sanitizer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pytest_kinda.p4 import FileSwitch, Frame, compile_program, read_program, tr
 from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.program import Key, Program, Table
 from tests.support import bmv2
-from tests.support.p4_programs import QUICK, SANITIZED
+from tests.support.p4_programs import ADDRESS, QUICK
+from tests.support.p4_stf import tested
 
 PORTS = range(8)
 VALUES = (0, 1, 2, 3, 0x0A000001, 0x0A000002, 0x0800, 6, 17, 4, 5, 80, 0xFF, 0xFFFF)
@@ -234,9 +236,10 @@ def main() -> None:
     parser.add_argument("-n", "--packets", type=int, default=400)
     parser.add_argument("-s", "--seed", type=int, default=1)
     parser.add_argument("-o", "--done", type=Path)
+    parser.add_argument("-t", "--tests", type=Path)
     parser.add_argument("--sanitize", action="store_true")
     given = parser.parse_args()
-    flags = SANITIZED if given.sanitize else QUICK
+    flags = (*QUICK, *(ADDRESS if given.sanitize else ()))
     done: dict[str, str] = {}
     if given.done and given.done.exists():
         for line in given.done.read_text().splitlines():
@@ -247,6 +250,9 @@ def main() -> None:
             if path.stem in done:
                 continue
             result = compared(path, Path(cache), given.packets, given.seed, flags)
+            test = given.tests / f"{path.stem}.stf" if given.tests else None
+            if test and test.exists():
+                result += f"\n  packet tests {tested(path, test, Path(cache), flags)}"
             done[path.stem] = result.split()[0]
             print(path.stem, result, flush=True)
             if given.done:

@@ -12,6 +12,7 @@ from pytest_kinda import folders
 from pytest_kinda.p4 import FileSwitch, compile_program, read_program, translate
 
 QUICK = ("-std=gnu11", "-O0", "-Wall", "-Wno-unused-function")
+ADDRESS = ("-fsanitize=address",)  # beside QUICK: compiled in a fifth of SANITIZED's time
 SANITIZED = (
     "-std=gnu11",
     "-O1",

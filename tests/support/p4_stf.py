@@ -1,9 +1,10 @@
 """Runs p4c's packet tests (``.stf`` files) of compiled programs on the native engine.
 
 ``python -m tests.support.p4_stf PROGRAMS TESTS [--sanitize]``: a folder of JSON files and one of
-STF files with the same names; with the address and undefined behaviour sanitizers if asked for.
-Lines: ``add TABLE [PRIORITY] KEY:VALUE... ACTION(NAME:VALUE...)``, ``packet PORT
-HEX``, ``expect PORT HEX [$]`` (``*`` is any digit, ``$`` the end), and BMv2's runtime commands.
+STF files with the same names; with the address sanitizer if asked for.
+
+Lines: ``add TABLE [PRIORITY] KEY:VALUE... ACTION(NAME:VALUE...)``, ``packet PORT HEX``, ``expect
+PORT HEX [$]`` (``*`` is any digit, ``$`` the end), and BMv2's runtime commands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pytest_kinda.p4.commands import run_commands
 from pytest_kinda.p4.control import TableControl
 from pytest_kinda.p4.program import Key
 from pytest_kinda.p4.values import Match
-from tests.support.p4_programs import QUICK, SANITIZED
+from tests.support.p4_programs import ADDRESS, QUICK
 
 RUNTIME = ("mc_", "mirroring_add", "register_write", "register_reset", "counter_reset")
 
@@ -128,7 +129,7 @@ def _match(key: Key, text: str) -> Match:
 def main() -> None:
     """See the module."""
     programs, tests = (Path(word) for word in sys.argv[1:3])
-    flags = SANITIZED if "--sanitize" in sys.argv[3:] else QUICK
+    flags = (*QUICK, *(ADDRESS if "--sanitize" in sys.argv[3:] else ()))
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as cache:
         for path in sorted(programs.glob("*.json")):
