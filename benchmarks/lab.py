@@ -9,6 +9,7 @@ Prints bar, result, met or missed; status 1 when one is missed.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from pytest_kinda.build.lab_api import LabApi
 from pytest_kinda.generators import leaf_spine
 from pytest_kinda.plan import plan
 from pytest_kinda.plan.values import USUAL, Plan, PlanOptions
+from pytest_kinda.setup.lab import PROGRAMS
 
 FIRST, MEMORY, ALL = 5.0, 600.0, 20.0
 NODES, PODS, THREADS = 1000, 5000, 4
@@ -50,18 +52,45 @@ def first_pod(made: Plan) -> tuple[float, float]:
 def megabytes(lab: Lab) -> float:
     """The proportional set size of all processes that were started with the lab's directory."""
     found = 0
+    for folder in processes(lab):
+        try:
+            lines = (folder / "smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return found / 1024
+
+
+def seconds_used(lab: Lab) -> dict[str, float]:
+    """Processor seconds of each process of the lab so far: what a busy machine does not change."""
+    found: dict[str, float] = {}
+    for folder in processes(lab):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        named = [Path(one).name for one in words if Path(one).name in PROGRAMS]
+        name = named[0] if named else words[2] if words[1:2] == ["-m"] else Path(words[0]).name
+        ticks = int(fields[11]) + int(fields[12])
+        found[name] = found.get(name, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return found
+
+
+def processes(lab: Lab) -> list[Path]:
+    """The folders in /proc of what was started with the lab's directory."""
+    found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
             known = str(lab.directory).encode() in (folder / "cmdline").read_bytes()
             # etcd is told paths within the directory that it is started in
-            known = known or (folder / "cwd").resolve() == lab.directory
-            lines = (folder / "smaps_rollup").read_text().splitlines() if known else []
+            if known or (folder / "cwd").resolve() == lab.directory:
+                found.append(folder)
         except OSError:
             continue
-        found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return found / 1024
+    return found
 
 
 def pod(number: int) -> dict[str, Any]:
@@ -90,6 +119,7 @@ def many(made: Plan) -> float:
             left = len(api.request("GET", _UNBOUND)["items"])
             return f"{left} pods have no node" if left else ""
 
+        before = {**seconds_used(lab), "this program": time.process_time()}
         began = time.perf_counter()
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(create, range(THREADS)))
@@ -100,6 +130,10 @@ def many(made: Plan) -> float:
             f"  {PODS} pods made in {made_all:.1f} s, all on nodes after {took:.1f} s "
             f"({PODS / took:.0f} a second); {megabytes(lab):.0f} MB"
         )
+        used = {**seconds_used(lab), "this program": time.process_time()}
+        spent = {name: value - before.get(name, 0.0) for name, value in used.items()}
+        shown = ", ".join(f"{name} {value:.1f}" for name, value in sorted(spent.items()))
+        print(f"  processor seconds until then: {sum(spent.values()):.1f} ({shown})")
         return took
 
 

@@ -18,8 +18,9 @@ from typing import Any
 SCHEDULER = "kube-scheduler"
 # Nodes of a lab have no kubelet whose heartbeats could fail to come.
 _GRACE = "876000h"
-# Of no use without machines, addresses of pods, or a cloud.
-_WITHOUT = "*,-node-ipam-controller,-node-route-controller,-service-lb-controller"
+# Of no use without machines, addresses of pods, or a cloud; that of TTLs tells each kubelet how
+# long it may remember a secret.
+_WITHOUT = "*,-node-ipam-controller,-node-route-controller,-service-lb-controller,-ttl-controller"
 
 # Sockets in the lab's directory; etcd wants "host:port" and makes it the file's name.
 _CLIENT, _PEER = "unix://etcd:1", "unix://etcd:2"

@@ -1,4 +1,4 @@
-"""The nodes of a lab, and the pods on them: objects of the API server and nothing else.
+"""Nodes that are only objects of an API server, and the pods on them: a lab's, simulated ones.
 
 A node without addresses is none that the API server could ask for anything: exec and logs fail at
 once. A pod without an address is never the endpoint of a service.
@@ -14,7 +14,12 @@ from pytest_kinda.plan.values import NodePlan, Plan
 Object = dict[str, Any]
 
 MARK = "pytest-kinda/no-traffic"
-"""The label of nodes that are only objects, with the value ``yes``."""
+"""The label of nodes that are only objects, with the value ``yes``; where others are beside them,
+the key of a taint that keeps away what does not tolerate it."""
+GROUP = "pytest-kinda/simulated"
+"""The label of simulated nodes and their leases; its value is the name of their group."""
+STAYS = "pytest-kinda/stays"
+"""The annotation, with any value, of pods that run on although they are those of a job."""
 CPUS, MEMORY, PODS = 8, 32 * 2**30, 110
 """What a node has whose author declared nothing: cores, bytes, pods."""
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -23,17 +28,18 @@ _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 def node_objects(plan: Plan) -> list[Object]:
     """The nodes of a plan's cluster as their kubelets would register them, Ready."""
     alone = len(plan.kubernetes_nodes) == 1
-    return [_node(one, alone) for one in plan.kubernetes_nodes]
+    return [node_object(one, alone=alone) for one in plan.kubernetes_nodes]
 
 
-def _node(planned: NodePlan, alone: bool) -> Object:
+def node_object(planned: NodePlan, *, alone: bool = False) -> Object:
+    """A node as its kubelet would register it, Ready; ``alone``: there is no other."""
     spec = planned.kubernetes
     labels = {
         "kubernetes.io/hostname": planned.name,
-        "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": "amd64",
         MARK: "yes",
     }
+    for prefix in ("kubernetes.io", "beta.kubernetes.io"):  # what has only one is given the other
+        labels |= {f"{prefix}/os": "linux", f"{prefix}/arch": "amd64"}
     taints = [_taint(one) for one in (spec.taints if spec else ())]
     if planned.role == "control-plane":
         labels[_CONTROL_PLANE] = ""
@@ -81,10 +87,13 @@ def _taint(text: str) -> Object:
 def pod_status(pod: Mapping[str, Any], now: str) -> Object:
     """What a kubelet would say of a pod whose containers all run; those of a job have ended well.
 
-    ``now`` is a time as the API writes it. To be merged into the status as Kubernetes merges.
+    (Unless they have the annotation ``STAYS``.) ``now`` is a time as the API writes it. To be
+    merged into the status as Kubernetes merges.
     """
-    owners = pod["metadata"].get("ownerReferences") or ()
-    ended = any(one["kind"] == "Job" for one in owners)
+    metadata = pod["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    stays = STAYS in (metadata.get("annotations") or {})
+    ended = not stays and any(one["kind"] == "Job" for one in owners)
     ready = "False" if ended else "True"
     state: Object = {"running": {"startedAt": now}}
     if ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_kinda.errors import FactsError
@@ -13,6 +14,7 @@ from pytest_kinda.scheduling.forms import render
 from pytest_kinda.scheduling.objects import Object, joined
 from pytest_kinda.testbed.fidelity import Direction, Fidelity, Row, directions, measure_links
 from pytest_kinda.testbed.load import LoadWatch
+from pytest_kinda.testbed.simulated import plan_of
 from pytest_kinda.units import format_duration
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def network_facts(
 ) -> LiveFacts:
     """The facts of a testbed as it was declared, whatever faults are in force.
 
-    Arguments and errors are those of ``pytest_kinda.scheduling.network_facts``. Example::
+    Simulated nodes that are there, and their links, are part of them. Arguments and errors are
+    those of ``pytest_kinda.scheduling.network_facts``. Example::
 
         facts = kinda.network_facts(unit="100us")
         with facts.apply(("diktyo", {"zone": "node"})):
@@ -44,10 +47,18 @@ class LiveFacts(NetworkFacts):
     def __init__(
         self, testbed: Testbed, *, metric: Metric, unit: str | float | None, assume: str
     ) -> None:
-        super().__init__(testbed.plan, metric=metric, unit=unit, assume=assume)
+        super().__init__(plan_of(testbed), metric=metric, unit=unit, assume=assume)
         self._testbed = testbed
         self._unit = unit
         self._published: list[tuple[Publication, tuple[Form, ...]]] = []
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a scheduler that reads these facts should not be trusted with unseen."""
+        simulated = [name for name in self.nodes if name in self._testbed.simulated]
+        told = f"{', '.join(simulated[:3])}{'...' if simulated[3:] else ''}: {len(simulated)} "
+        more = f"{told}simulated nodes, whose links are declared and never measured"
+        return (*super().warnings, *([more] if simulated else ()))
 
     def apply(self, *forms: Form) -> Publication:
         """Publish these facts in the cluster until it is withdrawn, at the latest after the test.
@@ -70,7 +81,7 @@ class LiveFacts(NetworkFacts):
         Without it a changed link changes nothing here: schedulers that should not notice do not.
         Published objects are changed in place. Raises FactsError, ClusterError.
         """
-        now = self._testbed.plan_now()
+        now = plan_of(self._testbed, self._testbed.plan_now())
         NetworkFacts.__init__(self, now, metric=self.metric, unit=self._unit, assume=self.assume)
         self.__dict__.pop("warnings", None)
         cut = self._testbed.cut_links()
@@ -94,7 +105,8 @@ class LiveFacts(NetworkFacts):
         The shortest of ``count`` round trips of every pair of nodes beside twice the delay that was
         told and its cost, within ``tolerance`` (nanoseconds, and share of it); the rate of every
         link that has one, once (some seconds each; not with ``rates=False``); and the published
-        objects as they are in the cluster. Raises HostError, ClusterError, CommandError.
+        objects as they are in the cluster. Simulated nodes are not measured. Raises HostError,
+        ClusterError, CommandError.
         """
         with LoadWatch() as watch:
             rows = self._round_trips(count, tolerance)
@@ -119,7 +131,8 @@ class LiveFacts(NetworkFacts):
 
     def _round_trips(self, count: int, tolerance: tuple[int, float]) -> list[Row]:
         """Every pair; what is wrong is wrong twice, as a busy machine delays a few."""
-        pairs = list(itertools.combinations(self.nodes, 2))
+        real = [name for name in self.nodes if name not in self._testbed.simulated]
+        pairs = list(itertools.combinations(real, 2))
 
         def look(pair: tuple[str, str]) -> Row:
             a, b = pair

@@ -96,12 +96,14 @@ def _binary_of(testbed: Testbed, given: str | Path, folder: Path) -> Path | None
     return path
 
 
-def make_ours(testbed: Testbed) -> None:
-    """Make scheduler-plugins and their definitions if they are not here. Raises KindaError."""
-    from pytest_kinda.build import on_demand
-    from pytest_kinda.setup import scheduling
+def make_ours(testbed: Testbed, step: str = "scheduling") -> None:
+    """Make what a step of the set-up makes, with definitions, if it is not here.
 
-    if missing := on_demand.missing([scheduling.NAME]):
+    Raises KindaError.
+    """
+    from pytest_kinda.build import on_demand
+
+    if missing := on_demand.missing([step]):
         on_demand.make(missing, testbed.show)
 
 

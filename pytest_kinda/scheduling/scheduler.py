@@ -23,6 +23,7 @@ from pytest_kinda.errors import (
 )
 from pytest_kinda.scheduling.choice import BESIDE, DEFAULT, Choice, choose
 from pytest_kinda.scheduling.configuration import complete, names_of, read_configuration
+from pytest_kinda.scheduling.definitions import publish_definitions
 from pytest_kinda.scheduling.extender import PROBE, ExtenderServer
 from pytest_kinda.scheduling.runs import Run, make_ours, run_for
 from pytest_kinda.scheduling.schedulerpod import rule_objects
@@ -163,20 +164,7 @@ class Scheduler:
             )
 
     def _publish_crds(self) -> None:
-        crds = self._crds()
-        self._more.append(self._testbed.publish(crds, "scheduler's CRDs"))
-        for one in crds:
-            group, kind = one["spec"]["group"], one["spec"]["names"]["plural"]
-            versions = [str(each["name"]) for each in one["spec"]["versions"] if each["served"]]
-
-            def served(path: str = f"/apis/{group}/{versions[0]}/{kind}", kind: str = kind) -> str:
-                try:
-                    self._api.get(path)
-                except KindaError as error:
-                    return f"{kind}: {error.message}"
-                return ""
-
-            wait_until(served, f"the kind {kind} to be served", limit=30.0)
+        self._more.append(publish_definitions(self._testbed, self._crds(), "scheduler's CRDs"))
 
     def _crds(self) -> list[Mapping[str, Any]]:
         given = self.choice.crds

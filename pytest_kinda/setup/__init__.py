@@ -59,7 +59,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "ovs": parts.ImageStep("ovs image", device_images.ovs(), policy, choice),
         "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
         "bmv2": bmv2_image.Bmv2Image(),
-        scheduling.NAME: scheduling.Scheduling(),
+        scheduling.NAME: scheduling.SCHEDULING,
         lab.NAME: lab.LabPrograms(),
     }
 

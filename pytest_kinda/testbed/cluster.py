@@ -66,6 +66,8 @@ class Cluster:
         self._show = show
         self._namespace = "default"
         self._pending = ""
+        self.simulated: frozenset[str] = frozenset()
+        """The names of its simulated nodes, which are only objects."""
 
     @property
     def client(self) -> Any:

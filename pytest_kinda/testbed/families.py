@@ -25,6 +25,7 @@ _BUILT_IN = {
     "placements": "pytest_kinda.scheduling.handles:placements",
     "replay": "pytest_kinda.experiment.handles:replay",
     "scheduler": "pytest_kinda.scheduling.scheduler:scheduler",
+    "simulated_nodes": "pytest_kinda.testbed.simulated:simulated_nodes",
 }
 
 

@@ -33,6 +33,8 @@ class Inventory:
         self.standing = standing
         self._faults = faults
         self._nodes = {one.name: handle(one) for one in self.plan.nodes}
+        self.simulated: dict[str, NodeHandle] = {}
+        """Nodes of its cluster that are only objects, by name; never among its ``nodes``."""
 
     @property
     def id(self) -> str:
@@ -71,9 +73,10 @@ class Inventory:
 
     def node(self, name: str) -> NodeHandle:
         """A node or device by its declared name. Raises UnknownNameError with the nearest."""
-        if name not in self._nodes:
+        found = self._nodes.get(name) or self.simulated.get(name)
+        if found is None:
             raise unknown("node", name, self._nodes)
-        return self._nodes[name]
+        return found
 
     def device(self, name: str) -> DeviceHandle:
         """A device of the network. Raises UnknownNameError."""

@@ -6,48 +6,19 @@ from typing import Any, NoReturn
 
 from pytest_kinda.errors import LabError
 from pytest_kinda.testbed.cluster import Cluster
-from pytest_kinda.testbed.pods import PodHandle
+from pytest_kinda.testbed.pods import NOWHERE, PodHandle
 
-NOWHERE = "it is on a node that is only an object: nothing runs there and no packet gets there"
 _REMEDY = "run it without --kinda-lab, or on a Testbed"
 
 
 class LabPod(PodHandle):
     """A pod that is only an object: it has a node and a state."""
 
-    @property
-    def ip(self) -> str:
-        """Refused: it has no address. Raises LabError."""
-        self._refuse("its address")
-
-    @property
-    def ips(self) -> tuple[str, ...]:
-        """Refused: it has no address. Raises LabError."""
-        self._refuse("its addresses")
-
-    def exec(self, *argv: str, **options: Any) -> NoReturn:
-        """Refused: nothing runs in it. Raises LabError."""
-        self._refuse("a command")
-
-    run = exec
-
-    def start(self, *argv: str, **options: Any) -> NoReturn:
-        """Refused: nothing runs in it. Raises LabError."""
-        self._refuse("a command")
-
-    def logs(self, **options: Any) -> NoReturn:
-        """Refused: it has printed nothing. Raises LabError."""
-        self._refuse("its log")
-
-    def capture_point(self) -> NoReturn:
-        """Refused: it has no interface. Raises LabError."""
-        self._refuse("a capture")
-
     def container(self, name: str) -> PodHandle:
         """The same pod."""
         return self
 
-    def _refuse(self, what: str) -> NoReturn:
+    def _need_machine(self, what: str) -> NoReturn:
         raise LabError(f"pod {self.name}: {what}: {NOWHERE}", remedy=_REMEDY)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_kinda.errors import ClusterError, HostError
@@ -104,11 +104,20 @@ class PodSession:
 class PodExecution:
     """Starts commands in one container of a pod."""
 
-    def __init__(self, api: Api, namespace: str, pod: str, container: str = "") -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        pod: str,
+        container: str = "",
+        need_machine: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """``need_machine`` raises LabError where nothing runs that could do it."""
         self._api = api
         self._namespace = namespace
         self._pod = pod
         self._container = container
+        self._need_machine = need_machine
 
     def start(
         self,
@@ -118,10 +127,11 @@ class PodExecution:
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
     ) -> PodSession:
-        """Start a command. Raises HostError.
+        """Start a command. Raises HostError, LabError.
 
         The API takes neither environment nor directory: a shell in the pod sets them.
         """
+        self._need_machine("a command")
         if workdir:
             argv = ("sh", "-c", 'cd -- "$1" && shift && exec "$@"', "sh", workdir, *argv)
         if env:

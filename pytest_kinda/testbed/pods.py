@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pytest_kinda.errors import LabError
 from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.podexec import PodExecution
 from pytest_kinda.testbed.processes import Process
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_kinda.testbed.cluster import Cluster
 
 _PODS = resource("pod")
+NOWHERE = "it is on a node that is only an object: nothing runs there and no packet gets there"
+ELSEWHERE = "put it on a node of the topology, or ask for its placement only"
 
 
 class PodHandle(CommandPlace):
@@ -34,7 +37,7 @@ class PodHandle(CommandPlace):
     ) -> None:
         super().__init__(
             f"pod {namespace}/{name}",
-            PodExecution(cluster.api, namespace, name, container),
+            PodExecution(cluster.api, namespace, name, container, self._need_machine),
             remember,
         )
         self._cluster = cluster
@@ -58,14 +61,22 @@ class PodHandle(CommandPlace):
                 return str(value)
         return ""
 
+    def _need_machine(self, what: str) -> None:
+        """Refuse what its node cannot do. Raises LabError where that is only an object."""
+        simulated = self._cluster.simulated
+        if simulated and self.node in simulated:
+            raise LabError(f"pod {self.name}: {what}: {NOWHERE}", remedy=ELSEWHERE)
+
     @property
     def ip(self) -> str:
-        """Its address; empty while it has none."""
+        """Its address; empty while it has none. Raises LabError where it will never have one."""
+        self._need_machine("its address")
         return self._known("status", "podIP")
 
     @property
     def ips(self) -> tuple[str, ...]:
         """Its addresses, one for each family of the cluster; none while it has none."""
+        self._need_machine("its addresses")
         for attempt in range(2):
             read = self._seen if self._seen and not attempt else self.read()
             if found := (read.get("status") or {}).get("podIPs"):
@@ -98,6 +109,7 @@ class PodHandle(CommandPlace):
 
     def logs(self, *, previous: bool = False, since: float | None = None) -> str:
         """What its container has printed. ``since`` in seconds before now. Raises ClusterError."""
+        self._need_machine("its log")
         query: dict[str, Any] = {"container": self._container} if self._container else {}
         if previous:
             query["previous"] = "true"
@@ -124,6 +136,7 @@ class PodHandle(CommandPlace):
 
         Directions of packets are those of the node: what the pod sends is ``in``.
         """
+        self._need_machine("a capture")
         index = self.exec("cat", "/sys/class/net/eth0/iflink").stdout.strip()
         node = self._cluster.node(self.node)
         listed = node.exec("ip", "-j", "link", "show").json()

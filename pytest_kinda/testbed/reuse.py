@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_kinda.errors import BuildError, KindaError
-from pytest_kinda.testbed import staticpods
+from pytest_kinda.testbed import simulated, staticpods
 from pytest_kinda.testbed.helpers import watch_broken
 from pytest_kinda.testbed.leaks import Leaks
 from pytest_kinda.testbed.left import faults_left
@@ -124,6 +124,8 @@ def _opened(known: Known) -> tuple[Testbed | None, str]:
         testbed = Testbed.open(known.directory)
         if (known.directory / FILE).exists():
             withdraw_left(testbed.cluster.api, known.directory)
+        if (known.directory / simulated.FILE).exists():
+            simulated.remove_left(testbed.cluster.api, known.directory)
         if (known.directory / staticpods.FILE).exists():
             staticpods.put_back_left(testbed.cluster.api, known.directory, testbed.node)
         damage = _damage(testbed)

@@ -45,6 +45,6 @@ class Sending(Inventory):
             return target
         # Pods know services by plain names, nodes know each other and names with a dot.
         known = target in self._nodes or any(one in target for one in ".:")
-        if isinstance(source, NodeHandle) and not known:
+        if target in self.simulated or (isinstance(source, NodeHandle) and not known):
             return self.node(target)
         return self._nodes.get(target, target)

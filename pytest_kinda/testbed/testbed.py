@@ -411,6 +411,7 @@ class Testbed(Sending):
         placements: Callable[..., Any]
         replay: Callable[..., Any]
         scheduler: Callable[..., Any]
+        simulated_nodes: Callable[..., Any]
     else:
 
         def __getattr__(self, name: str) -> Any:

@@ -200,6 +200,19 @@ def test_what_needs_machines_or_packets_is_refused(standing, what):
     assert not standing.faults
 
 
+def test_simulated_nodes_are_as_the_labs_own(kinda):
+    with kinda.simulated_nodes(3, capacity={"cpu": "16"}, name="more") as more:
+        assert more.names == ("more-c1", "more-w1", "more-w2")
+        pod = kinda.cluster.run_pod("big", requests={"cpu": "12"})
+        assert pod.node in more.names
+        facts = kinda.network_facts()
+        assert facts["more-w1", "w3"].path == ("more-w1", "more-r1", "r1", "w3")
+        with pytest.raises(LabError, match="a command of more-w1"):
+            kinda.exec("more-w1", "true")
+    assert kinda.cluster.nodes_ready().keys() == {"c1", "w1", "w2", "w3"}
+    assert not kinda.simulated
+
+
 def test_only_its_user_may_use_it(kinda):
     assert kinda.directory.stat().st_mode & 0o077 == 0
     secret = [kinda.kubeconfig, *(kinda.directory / "pki").glob("*.key")]

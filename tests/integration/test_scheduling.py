@@ -12,18 +12,22 @@ import pytest
 
 from examples.scheduling import network_overhead as shop
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
+from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import (
     ClusterError,
+    LabError,
     PlacementError,
     SchedulerError,
     SchedulerWarning,
     WaitTimeoutError,
 )
 from pytest_kinda.experiment import Arrival, read_rows, trace
+from pytest_kinda.generators import leaf_spine
 from pytest_kinda.plugin.experiments import EXPERIMENTS
 from pytest_kinda.scheduling import app_group, pod_labels
 from pytest_kinda.scheduling.objects import DIKTYO
 from pytest_kinda.setup import program, scheduling
+from pytest_kinda.testbed import simulated
 from pytest_kinda.testbed.publishing import FILE, withdraw_left
 from pytest_kinda.testbed.staticpods import FILE as CHANGED
 from pytest_kinda.testbed.staticpods import StaticPod, put_back_left
@@ -206,6 +210,108 @@ def test_an_application_gets_from_the_network_what_there_is(kinda):
     assert 60e6 < found.rate < 105e6, str(found)
     assert 20 <= found.edges[0].latency_ms < 60
     assert "web -> store  w1 -> w2" in str(found)
+
+
+RACKS = leaf_spine(2, 2, 3, links={"leaf": {"delay": "100us"}, "fabric": {"delay": "1ms"}})
+
+
+def test_simulated_nodes_beside_real_ones(kinda):
+    """Placements and facts take them as nodes; nothing is sent there, nothing of them is left."""
+    cluster = kinda.cluster
+    before = _around(kinda)
+    uplink = Link("sim-spine1", "r1", delay="5ms")
+    with kinda.simulated_nodes(
+        5, topology=RACKS, uplink=uplink, capacity={"cpu": "64"}, labels={"pool": "big"}
+    ) as racks:
+        assert cluster.nodes_ready() == dict.fromkeys([*before["nodes"], *racks.names], True)
+        spec = {"tolerations": racks.tolerations}
+        far = cluster.run_pod("far", requests={"cpu": "60"}, spec=spec)
+        assert far.node in racks.names
+        web = cluster.run_pod("web", node="sim-w4")
+        near = cluster.run_pod("near")
+        assert near.node in before["nodes"]  # it does not tolerate them
+        facts = kinda.network_facts()
+        assert facts["w1", "sim-w3"].path[2:] == ("sim-spine1", "sim-leaf2", "sim-w3")
+        assert facts.delay("w1", "sim-w3") == 1_000_000 + 5_000_000 + 1_000_000 + 100_000
+        assert "5 simulated nodes" in facts.warnings[-1]
+        placed = kinda.placements(facts=facts)
+        assert placed.cost([("web", "near")]) == facts.cost("sim-w4", near.node)
+        assert placed["web"].node == "sim-w4"
+        labels = cluster.get("node/sim-w4")["metadata"]["labels"]
+        with facts.apply("labels"):
+            labels = cluster.get("node/sim-w4")["metadata"]["labels"]
+            assert (labels["network.pytest-kinda/level1"], labels["pool"]) == ("sim-leaf2", "big")
+        found = facts.check(rates=False, tolerance=BUSY)
+        assert {row.where for row in found.rows} == {"c1 w1", "c1 w2", "w1 w2"}, str(found)
+        for attempt in (
+            lambda: kinda.ping("w1", web),
+            lambda: kinda.ping(web, "w1"),
+            lambda: kinda.iperf(near, far),
+            lambda: kinda.ping("w1", "sim-w4"),
+            lambda: kinda.ping("sim-w4", "w1"),
+            lambda: kinda.ping(near, "sim-w4"),
+            lambda: web.exec("true"),
+            lambda: cluster.logs("web"),
+            lambda: kinda.exec("sim-w4", "true"),
+            lambda: kinda.node("sim-w4").pause(),
+            lambda: kinda.capture(web),
+        ):
+            began = time.monotonic()
+            with pytest.raises(LabError, match="only an object: nothing runs there"):
+                attempt()
+            assert time.monotonic() - began < 5
+        # neither kube-proxy nor a service's endpoints are there, and kube-proxy was not restarted
+        pods = cluster.api.get("/api/v1/pods")["items"]
+        there = [one for one in pods if one["spec"].get("nodeName") in racks.names]
+        assert {one["metadata"]["name"] for one in there} == {"far", "web"}
+        assert not any("podIP" in one["status"] for one in there)
+        assert _around(kinda)["proxies"] == before["proxies"]
+        assert kinda.verify().problems == ()
+
+        def missing():
+            return ", ".join({*racks.names} - {*_around(kinda)["leases"]})
+
+        wait_until(missing, "a lease of each, without which it would not stay Ready", limit=30)
+    assert _around(kinda) == before
+    assert not kinda.faults
+    assert not (kinda.directory / simulated.FILE).exists()
+    assert not [*kinda.directory.glob("simulated*")]
+
+
+def test_simulated_nodes_that_a_crash_leaves_are_removed(kinda):
+    before = _around(kinda)
+    nodes = kinda.simulated_nodes(2)
+    assert nodes.names == ("sim-c1", "sim-w1")
+    kinda.cluster.run_pod("left", node="sim-w1")
+    with pytest.raises(ClusterError, match="has nodes sim-c1, sim-w1 already"):
+        kinda.simulated_nodes(3)
+    (fault,) = kinda.faults
+    kinda._ledger.forget(fault)  # as if this process had ended
+    nodes._held.end()
+    with pytest.raises(ClusterError, match="what plays simulated nodes sim has ended"):
+        kinda.cluster.wait_for("node/sim-w1", "Gone", timeout=20)
+    kinda.cluster.api.alarms.clear()
+    assert simulated.remove_left(kinda.cluster.api, kinda.directory) == ("sim",)
+    assert _around(kinda) == before
+    assert simulated.remove_left(kinda.cluster.api, kinda.directory) == ()
+    nodes._remove()  # what is gone is no error
+    assert "sim-w1" not in kinda.simulated
+
+
+def _around(kinda):
+    """What simulated nodes must leave as it was."""
+    api = kinda.cluster.api
+    listed = api.get("/apis/apps/v1/daemonsets")["items"]
+    revisions = api.get("/apis/apps/v1/controllerrevisions")["items"]
+    leases = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
+    query = {"labelSelector": "k8s-app=kube-proxy"}
+    return {
+        "nodes": [one["metadata"]["name"] for one in api.get("/api/v1/nodes")["items"]],
+        "leases": [one["metadata"]["name"] for one in leases],
+        "daemonsets": [one["spec"] for one in listed],
+        "revisions": [one["metadata"]["name"] for one in revisions],
+        "proxies": [one["metadata"]["uid"] for one in api.get("/api/v1/pods", query)["items"]],
+    }
 
 
 def test_the_documented_application(kinda):
