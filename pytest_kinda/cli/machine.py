@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "beside",
     metavar="A,B",
     default="",
-    help="These too: bmv2, lab, load-balancer, ovs, scheduling.",
+    help="These too: bmv2, kueue, lab, load-balancer, ovs, scheduling.",
 )
 @json_option
 def setup(

@@ -23,7 +23,7 @@ __all__ = [
     "steps_of",
 ]  # fmt: skip
 
-ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling", "lab"}
+ON_DEMAND: frozenset[str] = IMAGES_ON_DEMAND | {"scheduling", "kueue", "lab"}
 """Steps for what few tests need: done by name, or when first needed; never missing."""
 
 
@@ -60,6 +60,7 @@ def steps_of(policy: Policy, report: Callable[[str], None] = lambda line: None) 
         "load-balancer": load_balancer_image.LoadBalancerStep(policy, choice),
         "bmv2": bmv2_image.Bmv2Image(),
         scheduling.NAME: scheduling.SCHEDULING,
+        scheduling.KUEUE_NAME: scheduling.KUEUE,
         lab.NAME: lab.LabPrograms(),
     }
 

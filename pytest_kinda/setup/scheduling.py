@@ -11,6 +11,8 @@ from pytest_kinda.setup.gomodules import FromModule
 _PLUGINS = ("appgroup", "capacityscheduling", "coscheduling", "networktopology")
 NAME = "scheduling"
 """The step's name for ``kinda setup --with scheduling``."""
+KUEUE_NAME = "kueue"
+"""The step's name for ``kinda setup --with kueue``."""
 
 SCHEDULING = FromModule(
     name=NAME,
@@ -20,6 +22,14 @@ SCHEDULING = FromModule(
     takes="4 to 8 minutes on 2 cores",
 )
 """Step: kube-scheduler with scheduler-plugins in it."""
+KUEUE = FromModule(
+    name=KUEUE_NAME,
+    recipe="kueue",
+    module="sigs.k8s.io/kueue",
+    definitions_at=("config/components/crd/bases/*.yaml",),
+    takes="3 to 5 minutes on 2 cores",
+)
+"""Step: Kueue as a process without webhooks."""
 
 
 def scheduler_plugins() -> Path:

@@ -21,6 +21,7 @@ _BUILT_IN = {
     "explain": "pytest_kinda.scheduling.handles:explain",
     "explaining": "pytest_kinda.scheduling.handles:explaining",
     "int_collector": "pytest_kinda.testbed.telemetry:int_collector",
+    "kueue": "pytest_kinda.scheduling.kueue:kueue",
     "network_facts": "pytest_kinda.scheduling.live:network_facts",
     "placements": "pytest_kinda.scheduling.handles:placements",
     "replay": "pytest_kinda.experiment.handles:replay",

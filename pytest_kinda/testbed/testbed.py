@@ -407,6 +407,7 @@ class Testbed(Sending):
         explain: Callable[..., Any]
         explaining: Callable[..., Any]
         int_collector: Callable[..., Any]
+        kueue: Callable[..., Any]
         network_facts: Callable[..., Any]
         placements: Callable[..., Any]
         replay: Callable[..., Any]

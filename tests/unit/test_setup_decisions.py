@@ -234,4 +234,4 @@ def test_contradicting_or_unknown_arguments_are_one_clear_error() -> None:
 
 def test_every_step_has_a_name_of_its_own() -> None:
     names = [step.name for step in steps_of(Policy()).values()]
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 15

@@ -308,6 +308,7 @@ def test_recipes_are_files_of_the_package() -> None:
         "node/tree/usr/local/bin/entrypoint",
         "load-balancer/usr/local/bin/envoy",
         "scheduler-plugins/go.sum",
+        "kueue/go.sum",
     ):
         assert (images.recipes() / name).is_file(), name
 
@@ -320,6 +321,7 @@ def test_the_pins_and_the_recipes_agree() -> None:
     plugins = (images.recipes() / "scheduler-plugins/go.mod").read_text()
     assert f"k8s.io/kubernetes v{pins.KUBERNETES}\n" in plugins
     assert scheduling.version() == "v0.34.7"
+    assert scheduling.KUEUE.version == "v0.14.8"
     wanted = ".".join(str(part) for part in pins.GO_MINIMUM)
     assert f"\ngo {wanted}" in module
 
@@ -371,6 +373,7 @@ def test_what_a_limit_was_is_on_disk_before_it_is_raised(tmp_path: Path) -> None
     ("step", "some"),
     [
         (scheduling.SCHEDULING, {"AppGroup", "ElasticQuota", "NetworkTopology", "PodGroup"}),
+        (scheduling.KUEUE, {"ClusterQueue", "LocalQueue", "ResourceFlavor", "Topology"}),
     ],
     ids=lambda one: getattr(one, "name", ""),
 )
