@@ -13,6 +13,8 @@ import pytest
 from examples.scheduling import network_overhead as shop
 from pytest_kinda import ControlPlane, Link, Router, Topology, Worker
 from pytest_kinda.build.awaiting import wait_until
+from pytest_kinda.build.kubelets import LEASES
+from pytest_kinda.build.lab_nodes import GROUP
 from pytest_kinda.errors import (
     ClusterError,
     LabError,
@@ -303,7 +305,8 @@ def _around(kinda):
     api = kinda.cluster.api
     listed = api.get("/apis/apps/v1/daemonsets")["items"]
     revisions = api.get("/apis/apps/v1/controllerrevisions")["items"]
-    leases = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
+    # those of real nodes may come and go: a kubelet makes its own in its own time
+    leases = api.get(LEASES, {"labelSelector": GROUP})["items"]
     query = {"labelSelector": "k8s-app=kube-proxy"}
     return {
         "nodes": [one["metadata"]["name"] for one in api.get("/api/v1/nodes")["items"]],
