@@ -22,6 +22,7 @@ from pytest_kinda.plugin import (
     load,
     marks,
     options,
+    placing,
     reporting,
     schedulers,
     trials,
@@ -134,7 +135,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, Any, Any]:
     """Collect evidence while the testbed is as the test left it; remember who saw a failure."""
     report = yield
     want = marks.want_of(item)
@@ -143,6 +146,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if want is not None:
         if report.failed:
             testbeds.saw_failure(want)
+            placing.after(call, report, testbeds.standing_for(want))
         evidence.after(item, report, testbeds, want)
     return report
 

@@ -4,6 +4,7 @@ from pytest_kinda.scheduling.diktyo import app_group, network_topology, pod_labe
 from pytest_kinda.scheduling.facts import NetworkFacts, Pair, network_facts
 from pytest_kinda.scheduling.forms import FORMS
 from pytest_kinda.scheduling.levels import Level
+from pytest_kinda.scheduling.records import explained
 from pytest_kinda.scheduling.tree import Tree
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Pair",
     "Tree",
     "app_group",
+    "explained",
     "network_facts",
     "network_topology",
     "pod_labels",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.build.lab import VERBOSITY, LabStanding
-from pytest_kinda.errors import PlacementError, WaitTimeoutError
+from pytest_kinda.errors import KindaError, PlacementError, WaitTimeoutError
 from pytest_kinda.scheduling.explaining import Explanation, explain_pod
 from pytest_kinda.scheduling.facts import NetworkFacts
 from pytest_kinda.scheduling.live import network_facts
 from pytest_kinda.scheduling.placements import Placements, placement_of
+from pytest_kinda.scheduling.probing import probed
+from pytest_kinda.scheduling.records import ANNOTATION, record_of
 from pytest_kinda.scheduling.scheduler import active, is_bound
 from pytest_kinda.testbed.resources import resource
 from pytest_kinda.testbed.waiting import wait_for_object
@@ -22,9 +27,12 @@ if TYPE_CHECKING:
     from pytest_kinda.testbed.pods import PodHandle
     from pytest_kinda.testbed.testbed import Testbed
 
-_PODS = resource("pod")
+_PODS, _NODES = resource("pod"), resource("node")
 _SYSTEM = "kube-system"
 _LABEL = {"labelSelector": "component=kube-scheduler"}
+_MOST_TOLD, _TELL_LIMIT = 8, 20.0  # pods of a report, and seconds for it
+_LOOKED: WeakKeyDictionary[Testbed, tuple[str, str]] = WeakKeyDictionary()
+_RECORD_LIMIT = 3.0  # seconds that a record may need from the scheduler into its log
 TELLING = "the scheduler tells more"
 
 
@@ -48,6 +56,7 @@ def placements(
         items = sorted(map(placement_of, listed["items"]), key=lambda one: one.pod)
         return Placements(items, facts or partial(network_facts, testbed))
 
+    _LOOKED[testbed] = (space, selector)
     if timeout:
 
         def missing() -> str:
@@ -58,6 +67,29 @@ def placements(
 
         wait_until(missing, f"pods {selector or 'of ' + space} on nodes", limit=timeout)
     return look()
+
+
+def told_of_placements(testbed: Testbed) -> str:
+    """Where the pods are that the test on a testbed has last looked at, and why.
+
+    Empty if it has looked at none. What cannot be told is said. Raises ClusterError.
+    """
+    space, selector = _LOOKED.get(testbed, ("", ""))
+    if not space or space != testbed.cluster.namespace:
+        return ""
+    found = placements(testbed, selector)
+    lines, deadline = [str(found)], time.monotonic() + _TELL_LIMIT
+    for one in found.items[:_MOST_TOLD]:
+        if time.monotonic() > deadline:
+            lines.append(f"pod {one.pod} and those after it: not asked for after {_TELL_LIMIT:g} s")
+            break
+        try:
+            lines.append(str(explain(testbed, one.pod)))
+        except KindaError as error:
+            lines.append(f"pod {one.pod}: not explained: {error.message}")
+    if len(found) > _MOST_TOLD:
+        lines.append(f"and {len(found) - _MOST_TOLD} more pods")
+    return "\n".join(lines)
 
 
 def assert_unschedulable(
@@ -148,29 +180,72 @@ def explaining(testbed: Testbed, *, verbosity: int = 10) -> Fault:
     )
 
 
-def explain(testbed: Testbed, pod: str | PodHandle, *, namespace: str | None = None) -> Explanation:
+def explain(
+    testbed: Testbed,
+    pod: str | PodHandle,
+    *,
+    namespace: str | None = None,
+    probe: bool | Sequence[str] = False,
+) -> Explanation:
     """Why a pod is on its node, or on none: counted reasons, and scores where they were logged.
 
-    Scores are there for pods made within ``kinda.explaining()``. What the scheduler did not say is
-    left out, never guessed. Raises ClusterError.
+    Scores are there for pods made within ``kinda.explaining()``. A pod with the annotation
+    ``explained()`` has all of it, of each node, where our Explain plugin is in its scheduler. What
+    the scheduler did not say is left out, never guessed.
+
+    ``probe`` is for a pod that fits nowhere: a copy of it is pinned to each node (or to those
+    named), so that the scheduler says of each why it is refused. Copies run nothing of the pod's
+    and go again; one that fits after all is bound for that moment. Raises ClusterError, and
+    PlacementError for a pod that cannot be probed. Example::
+
+        lost = kinda.cluster.run_pod("lost", requests={"cpu": "900"}, wait=False)
+        kinda.assert_unschedulable(lost)
+        assert kinda.explain(lost, probe=True).refused["w1"].plugin == "NodeResourcesFit"
     """
     handle = testbed.cluster.pod(pod, namespace=namespace) if isinstance(pod, str) else pod
     item = handle.read()
     name = f"{handle.namespace}/{handle.name}"
-    began = placement_of(item).created.timestamp()
+    scheduler = str(item["spec"].get("schedulerName", ""))
+    began, asked = placement_of(item).created.timestamp(), time.monotonic()
+    recorded = ANNOTATION in (item["metadata"].get("annotations") or {})
     found: list[str] = []
 
     def look() -> str:
-        found[:] = _log(testbed, item["spec"].get("schedulerName", ""), time.time() - began)
+        found[:] = _log(testbed, scheduler, time.time() - began)
         told = [line for line in found if f'pod="{name}"' in line]
         tries = any('"Attempting to schedule pod"' in line for line in told)
         bound = any('"Successfully bound pod to node"' in line for line in told)
-        return "its binding" if tries and item["spec"].get("nodeName") and not bound else ""
+        if tries and item["spec"].get("nodeName") and not bound:
+            return "its binding"
+        early = recorded and time.monotonic() - asked < _RECORD_LIMIT
+        record = record_of(item["metadata"]["uid"], told) if early else None
+        at = record.node if record is not None else None
+        return "its record" if early and at != item["spec"].get("nodeName", "") else ""
 
     wait_until(look, f"the scheduler's log of {name}", limit=10.0)
     mine = [line for line in found if f'pod="{name}"' in line]
     heard = any('"Attempting to schedule pod"' in line for line in mine)
-    return explain_pod(item, mine if heard else None)
+    told = explain_pod(item, mine if heard else None, records=mine)
+    if not probe:
+        return told
+    listed = [one["metadata"]["name"] for one in testbed.cluster.api.get(_NODES.path())["items"]]
+    nodes = listed if probe is True else [testbed.cluster.node(one).name for one in probe or ()]
+    since = time.time()
+    with _telling(testbed, scheduler):
+        return probed(
+            testbed, item, nodes, told, lambda: _log(testbed, scheduler, time.time() - since)
+        )
+
+
+@contextmanager
+def _telling(testbed: Testbed, scheduler: str) -> Iterator[None]:
+    """The cluster's own scheduler names the plugins that refuse; one under test does as it does."""
+    told = [one for one in testbed.faults if one.what == TELLING]
+    if told or active(testbed, scheduler) is not None:
+        yield
+        return
+    with explaining(testbed):
+        yield
 
 
 def _refused_or_bound(item: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -37,9 +38,7 @@ def compiled(
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             # A copy: the package may be installed where nothing may be written.
             copy = Path(scratch) / "module"
-            copy.mkdir()
-            for file in module.iterdir():
-                (copy / file.name).write_bytes(file.read_bytes())
+            shutil.copytree(module, copy, copy_function=shutil.copyfile)
             made = Path(scratch) / path.name
             go.build(copy, made, ldflags=flags)
             made.replace(target)

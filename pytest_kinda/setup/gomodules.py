@@ -36,12 +36,12 @@ class FromModule:
     @property
     def program(self) -> Path:
         """Where it is, or will be, as one static program."""
-        return kept(self._folder, KUBERNETES_FLAGS, self._place)
+        return kept(self.source, KUBERNETES_FLAGS, self._place)
 
     @property
     def version(self) -> str:
         """The module's version, as the recipe's go.mod names it."""
-        lines = (self._folder / "go.mod").read_text().splitlines()
+        lines = (self.source / "go.mod").read_text().splitlines()
         words = [line.split() for line in lines if f"{self.module} v" in line]
         return words[0][1]
 
@@ -61,7 +61,7 @@ class FromModule:
     def do(self, report: Report) -> None:
         """Compile it. Raises SetupError."""
         go = golang.toolchain(report)
-        compiled(go, self._folder, KUBERNETES_FLAGS, self._place, report, takes=self.takes)
+        compiled(go, self.source, KUBERNETES_FLAGS, self._place, report, takes=self.takes)
         target = self._definitions
         if target.is_dir():
             return
@@ -76,7 +76,8 @@ class FromModule:
             folder.replace(target)
 
     @property
-    def _folder(self) -> Path:
+    def source(self) -> Path:
+        """The recipe: a module of Go."""
         return images.recipes() / self.recipe
 
     @property

@@ -49,6 +49,14 @@ def definitions() -> list[dict[str, Any]]:
     return SCHEDULING.definitions()
 
 
+def explain_source() -> Path:
+    """The folder of our Explain plugin: a package of Go, to be copied into a scheduler's module.
+
+    ``scheduler_plugins()`` has it in it.
+    """
+    return SCHEDULING.source / "explain"
+
+
 def version() -> str:
     """The version of scheduler-plugins that the recipe's go.mod names."""
     return SCHEDULING.version

@@ -141,6 +141,7 @@ class Cluster:
         args: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         ports: Sequence[int] = (),
         host_network: bool = False,
         privileged: bool = False,
@@ -173,6 +174,7 @@ class Cluster:
             privileged=privileged,
             spec=spec or {},
             requests=requests or {},
+            annotations=annotations or {},
         )
         space = namespace or self.namespace
         self._create(resource("pod"), space, body)

@@ -85,16 +85,15 @@ def pod(
     privileged: bool,
     spec: Mapping[str, Any],
     requests: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
 ) -> Body:
     """A pod of one container, which has the pod's name and the label ``app``."""
     container = _container("main", image, command, args, env, ports, privileged, requests)
     wanted = merge({"restartPolicy": "Never", **_spec(container, node, host_network)}, spec)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": name, **labels}},
-        "spec": wanted,
-    }
+    metadata: Body = {"name": name, "labels": {"app": name, **labels}}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": wanted}
 
 
 def job(

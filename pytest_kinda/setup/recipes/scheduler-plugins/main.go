@@ -1,5 +1,6 @@
 // The scheduler of Kubernetes with plugins of kubernetes-sigs/scheduler-plugins in it: those that
-// know the network, and gangs, and those that need nothing beside the cluster.
+// know the network, and gangs, and those that need nothing beside the cluster. And with our own one,
+// which tells why a pod is where it is.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 
+	"kinda/scheduler-plugins/explain"
 	_ "sigs.k8s.io/scheduler-plugins/apis/config/scheme" // the arguments of plugins
 	"sigs.k8s.io/scheduler-plugins/pkg/capacityscheduling"
 	"sigs.k8s.io/scheduler-plugins/pkg/coscheduling"
@@ -26,6 +28,7 @@ func main() {
 		app.WithPlugin(coscheduling.Name, coscheduling.New),
 		app.WithPlugin(networkoverhead.Name, networkoverhead.New),
 		app.WithPlugin(topologicalsort.Name, topologicalsort.New),
+		app.WithPlugin(explain.Name, explain.New),
 		app.WithPlugin(noderesources.AllocatableName, noderesources.NewAllocatable),
 		app.WithPlugin(preemptiontoleration.Name, preemptiontoleration.New),
 	)))
