@@ -39,9 +39,9 @@ FORMAT = struct.Struct("!BBHIQ")
 class Store:
     """A client and a server of a store; the server's part is done by the test, when it says so."""
 
-    def __init__(self, kinda):
-        self.server = kinda.node("server").udp(PORT)
-        self.client = kinda.node("client").udp()
+    def __init__(self, kinda, client="client", server="server"):
+        self.server = kinda.node(server).udp(PORT)
+        self.client = kinda.node(client).udp()
         self.content = {HOT: 1, COLD: 2}
         self.served = 0
 

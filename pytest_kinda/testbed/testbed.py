@@ -445,8 +445,8 @@ class Testbed(Sending):
 
     def _put_devices_back(self) -> list[str]:
         kinds = [one for one in self.devices if type(one).put_back is not DeviceHandle.put_back]
-        if not kinds:
-            return []
+        if not kinds or not self.standing.has_data_path:
+            return []  # those of a lab are only declared
         with ThreadPoolExecutor(min(8, len(kinds)), "put back") as pool:
             found = pool.map(_quietly, [one.put_back for one in kinds])
             return [text for each in found for text in each]
