@@ -55,14 +55,14 @@ def test_a_switch_that_answers_changes_where_pods_go(offloading):
 def test_what_requests_take_is_as_the_costs_say(kinda):
     """Delays are least ones: a busy machine adds to them."""
     far, served = offload.ask(kinda, "w1", helped=False)
-    assert min(far) >= 20.4
+    assert min(far) >= 20
     assert served == 10
     near, served = offload.ask(kinda, "w2", helped=False)
-    assert min(near) >= 8.2
+    assert min(near) >= 8
     assert served == 10
     answered, served = offload.ask(kinda, "w1", helped=True)
     assert served == 1
-    assert min(answered) < 8.2, "the switch did not answer by itself"
-    assert answered[-1] >= 20.4  # for the cold key
+    assert min(answered) < 8, "the switch did not answer by itself"
+    assert answered[-1] >= 20  # for the cold key
     _, served = offload.ask(kinda, "w2", helped=True)
     assert served == 10
