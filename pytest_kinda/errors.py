@@ -197,6 +197,10 @@ class P4ControlError(KindaError):
     """A P4 switch refused a command, or a name or value does not fit its program."""
 
 
+class P4RuntimeError(KindaError):
+    """The P4Runtime server of a testbed cannot be had, or cannot serve what was asked for."""
+
+
 class DescriptionError(KindaError):
     """A network that cannot be described in the form that was asked for."""
 

@@ -84,14 +84,18 @@ def describe(
     places: Mapping[str, Place] | None = None,
     testbed: Mapping[str, Any] | None = None,
     api: str | None = None,
+    p4runtime: tuple[str, Mapping[str, int]] | None = None,
 ) -> Description:
     """The description of a plan.
 
     Of what stands, ``places`` says where each node's container is, ``testbed`` what is known of
-    the whole (id, directory, kubeconfig), ``api`` the URL of the Kubernetes API.
+    the whole (id, directory, kubeconfig), ``api`` the URL of the Kubernetes API, ``p4runtime`` the
+    address (HOST:PORT) of the P4Runtime server that runs and the device ids of its switches.
     """
     behind = _Behind(plan)
     nodes = [_node(plan, one, behind, (places or {}).get(one.name)) for one in plan.nodes]
+    if p4runtime is not None:
+        _add_p4runtime(nodes, *p4runtime)
     return Description(
         {
             "schema": SCHEMA,
@@ -156,6 +160,15 @@ def _node(plan: Plan, node: NodePlan, behind: _Behind, place: Place | None) -> d
         "about": dict(device.about or {}),
         "notes": list(device.notes),
     }
+
+
+def _add_p4runtime(nodes: list[dict[str, Any]], address: str, devices: Mapping[str, int]) -> None:
+    """Where the server of the testbed is reached, which is outside of its switches."""
+    where = f"tcp:{address}"
+    for one in nodes:
+        if one["name"] in devices:
+            one["control"].append({"protocol": "p4runtime", "address": where, "reached": where})
+            one["about"]["device_id"] = devices[one["name"]]
 
 
 def _port(plan: Plan, node: NodePlan, one: InterfacePlan, behind: _Behind) -> dict[str, Any]:

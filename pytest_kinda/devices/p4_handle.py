@@ -140,7 +140,7 @@ class P4SwitchHandle(DeviceHandle):
     @property
     def control(self) -> Control:
         """All that a test can tell it; the methods below are the usual part."""
-        return Control(self.program, self._channel)
+        return Control(self.program, self.channel)
 
     def table(self, name: str) -> TableControl:
         """A table by its name. Raises P4ControlError with the names there are, nearest first."""
@@ -235,21 +235,24 @@ class P4SwitchHandle(DeviceHandle):
         """
         path = declaring_directory() / program
         text = compile_source(path) if path.suffix == ".p4" else path.read_text("utf-8")
-        made = parse_program(text.encode(), path.name)
+        info = path.with_name(f"{path.stem}.p4info.txt")
+        self.load(text, path.name, info.read_text("utf-8") if info.exists() else "")
+
+    def load(self, text: str, name: str, p4info: str = "") -> None:
+        """``swap`` to a program by its text, BMv2's JSON; ``name`` is what errors call it."""
+        made = parse_program(text.encode(), name)
         self.__dict__.pop("_packets", None)  # another program has other headers
-        if isinstance(self._channel, Bmv2Connection):
-            self._channel.swap(made, text)
+        if isinstance(self.channel, Bmv2Connection):
+            self.channel.swap(made, text)
         else:
             self.write_file(SWAPPED, compile_program(translate(made)).read_bytes(), mode=0o755)
             self._take_over(SWAPPED, "-")
-        self._swapped = made
-        info = path.with_name(f"{path.stem}.p4info.txt")
-        self._swapped_info = info.read_text("utf-8") if info.exists() else ""
+        self._swapped, self._swapped_info = made, p4info
 
     def _take_over(self, binary: str, declared: str) -> None:
         assert self.planned.device is not None
         pairs = self.planned.device.startup[0].argv[3:]
-        self._channel.close()
+        self.channel.close()
         done = self.exec(binary, "--swap", FOLDER, declared, *pairs, check=False)
         if done.rc:
             raise P4ControlError(f"{self.name}: the program was not exchanged: {done.stderr}")
@@ -300,19 +303,38 @@ class P4SwitchHandle(DeviceHandle):
             )
 
     def put_back(self) -> None:
-        """The program that it was declared with, and ``reset``."""
-        if self._swapped is not None:
-            self._swapped = None
+        """The program that it was declared with, and ``reset``; whoever gave it another one."""
+        declared = (self._declared_program.digest, Path(DECLARED).name)
+        swapped, self._swapped = self._swapped, None
+        if isinstance(self.channel, Bmv2Connection):
+            if swapped is not None:
+                self.channel.swap(None)
+        elif self.control.running() != declared:
+            self._take_over(PROGRAM, declared[1])
+        if swapped is not None:
             self.__dict__.pop("_packets", None)
-            if isinstance(self._channel, Bmv2Connection):
-                self._channel.swap(None)
-            else:
-                self._take_over(PROGRAM, Path(DECLARED).name)
         self.reset()
+
+    def p4runtime(self, **options: Any) -> Any:
+        """A P4Runtime client for it: a ``finsy.Switch``, to be used by ``async with``.
+
+        ``options`` are those of ``finsy.SwitchOptions``, as ``p4info=Path(...)`` and
+        ``p4blob=Path(...)`` for a pipeline that the client sets. Needs the extra ``p4runtime``.
+        Starts the testbed's server where it does not run yet. Raises P4RuntimeError. Example::
+
+            async with s1.p4runtime() as client:
+                entry = finsy.P4TableEntry(
+                    "known", match=finsy.P4TableMatch({"hdr.ethernet.target": mac}),
+                    action=finsy.P4TableAction("forward", port=1, priority=0))
+                await client.write([+entry])
+        """
+        from pytest_kinda.testbed.p4runtime import client_of
+
+        return client_of(self.standing, self.name, options)
 
     def close(self) -> None:
         """End the connection to its process, which goes on."""
-        self._channel.close()
+        self.channel.close()
 
     def _file(self, path: str) -> str:
         assert self.planned.device is not None
@@ -329,7 +351,8 @@ class P4SwitchHandle(DeviceHandle):
         return PacketControl(self.control, controller_headers(info))
 
     @cached_property
-    def _channel(self) -> _Channel | Bmv2Connection:
+    def channel(self) -> _Channel | Bmv2Connection:
+        """What carries commands to its process."""
         if self.engine == "bmv2":
             return Bmv2Connection(self.planned, self._execution, self._opened)
         ports = told(self.planned.interfaces, self.planned.port_numbers)

@@ -201,7 +201,15 @@ class Control:
 
     def loaded(self) -> str:
         """The digest of the program that the switch runs."""
-        return self.ask(["program"], "program")[0][-1].split()[1]
+        return self.running()[0]
+
+    def running(self) -> tuple[str, str]:
+        """That digest, and the file of commands that it was started with (``-``: none).
+
+        BMv2 does not say the second, which is empty then.
+        """
+        words = self.ask(["program"], "program")[0][-1].split()[1:]
+        return words[0], words[1] if len(words) > 1 else ""
 
     def clock_start(self) -> int:
         """When its clock began, in microseconds of the machine's monotonic clock.

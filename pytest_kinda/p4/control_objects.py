@@ -13,6 +13,7 @@ from pytest_kinda.p4.values import Natural, number
 
 if TYPE_CHECKING:
     from pytest_kinda.p4.control import Control
+    from pytest_kinda.p4.program import Program
 
 
 class MeterControl:
@@ -243,15 +244,18 @@ class DigestControl:
         """The samples that wait; they are forgotten."""
         line = f"digest-take {self._index}"
         answer = self._control.ask([line], f"digest {self.digest.name}")[0]
-        samples = tuple(self._sample(bytes.fromhex(each.split()[1])) for each in answer[:-1])
+        program = self._control.program
+        samples = tuple(sample_of(program, self.digest, each.split()[1]) for each in answer[:-1])
         return Taken(samples, int(answer[-1].split()[1]))
 
-    def _sample(self, data: bytes) -> tuple[int, ...]:
-        found, at = [], 0
-        for reference in self.digest.fields:
-            field = self._control.program.field(reference)
-            assert field is not None
-            size = (field.width + 7) // 8
-            found.append(int.from_bytes(data[at : at + size], "big"))
-            at += size
-        return tuple(found)
+
+def sample_of(program: Program, digest: Digest, text: str) -> tuple[int, ...]:
+    """The values of a sample's fields, which ``digest-take`` gives as hexadecimal bytes."""
+    data, found, at = bytes.fromhex(text), [], 0
+    for reference in digest.fields:
+        field = program.field(reference)
+        assert field is not None
+        size = (field.width + 7) // 8
+        found.append(int.from_bytes(data[at : at + size], "big"))
+        at += size
+    return tuple(found)

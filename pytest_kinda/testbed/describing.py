@@ -16,7 +16,10 @@ def describe_standing(standing: Standing) -> Description:
 
     Raises HostError where its keeper is gone.
     """
+    from pytest_kinda.testbed.p4runtime import running
+
     where = standing.kubeconfig
+    server = running(standing)
     return describe(
         standing.plan,
         places=standing.keeper.places(standing.places),
@@ -26,6 +29,7 @@ def describe_standing(standing: Standing) -> Description:
             "kubeconfig": str(where) if where else None,
         },
         api=_server(where) if where else None,
+        p4runtime=(server.address, server.devices) if server else None,
     )
 
 

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "int_collector": "pytest_kinda.testbed.telemetry:int_collector",
     "kueue": "pytest_kinda.scheduling.kueue:kueue",
     "network_facts": "pytest_kinda.scheduling.live:network_facts",
+    "p4runtime": "pytest_kinda.testbed.p4runtime:p4runtime",
     "placements": "pytest_kinda.scheduling.handles:placements",
     "replay": "pytest_kinda.experiment.handles:replay",
     "scheduler": "pytest_kinda.scheduling.scheduler:scheduler",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_kinda.errors import KindaError, UnknownNameError
 from pytest_kinda.plan.values import NodePlan
@@ -13,6 +13,9 @@ from pytest_kinda.testbed.faults import Fault
 from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle, parse_counters
 from pytest_kinda.testbed.processes import Execution, Process
 from pytest_kinda.testbed.sockets import Sockets, UdpEnd, bound
+
+if TYPE_CHECKING:
+    from pytest_kinda.build.standing import Standing
 
 
 class Lifecycle(Protocol):
@@ -96,6 +99,11 @@ class NodeHandle(CommandPlace):
     def counters(self) -> dict[str, Counters]:
         """What each of its interfaces has counted, by name; Docker's and tunnels too."""
         return parse_counters(self.read_text("/proc/net/dev"))
+
+    @property
+    def standing(self) -> Standing:
+        """The testbed that it is of."""
+        return self._opener().standing
 
     def socket(
         self,

@@ -34,12 +34,12 @@ class Sockets:
     """
 
     def __init__(self, standing: Standing) -> None:
-        self._standing = standing
+        self.standing = standing
         self._open: WeakKeyDictionary[socket.socket, str] = WeakKeyDictionary()
 
     def open(self, node: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A new socket in the network of a node. Raises HostError."""
-        found = self._standing.open_socket(node, family, kind, protocol)
+        found = self.standing.open_socket(node, family, kind, protocol)
         self._open[found] = node
         return found
 

@@ -409,6 +409,7 @@ class Testbed(Sending):
         int_collector: Callable[..., Any]
         kueue: Callable[..., Any]
         network_facts: Callable[..., Any]
+        p4runtime: Callable[..., Any]
         placements: Callable[..., Any]
         replay: Callable[..., Any]
         scheduler: Callable[..., Any]

@@ -3,6 +3,9 @@
  * The commands by their names.
  */
 
+static const char *declared_name = "-"; /* the file of declared commands, "-" for none */
+static unsigned long resets;
+
 /* As it was when the program was started: entries, arrays, profiles, groups, sessions. */
 static void everything_reset(void)
 {
@@ -38,13 +41,15 @@ static const char *(*declared_state)(void);
 static const char *command_reset(struct words *w, struct reply *reply)
 {
     everything_reset();
+    resets++;
     const char *bad = declared_state ? declared_state() : NULL;
     return bad ? bad : command_state(w, reply); /* before the next packet */
 }
 
+/* What runs, what was declared for it, and how often it was reset: what a client may rely on. */
 static const char *command_program(struct words *w, struct reply *reply)
 {
-    answer(w, reply, "ok %s\n", PROGRAM_HASH);
+    answer(w, reply, "ok %s %s %lu\n", PROGRAM_HASH, declared_name, resets);
     return NULL;
 }
 

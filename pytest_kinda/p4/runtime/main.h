@@ -573,7 +573,7 @@ int main(int count, char **words)
         if (background && chdir(words[2]))
             fail("%s: %s", words[2], strerror(errno));
         if (background)
-            declared_load(swaps ? words[3] : "declared");
+            declared_load(declared_name = swaps ? words[3] : "declared");
         if (swaps)
             predecessor_end();
         for (int i = swaps ? 4 : 3; i < count; i++) {
