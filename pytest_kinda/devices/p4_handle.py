@@ -84,7 +84,7 @@ class P4SwitchHandle(DeviceHandle):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        if isinstance(channel := self._channel, Bmv2Connection):
+        if isinstance(channel := self.channel, Bmv2Connection):
             # what the program sends before a test asks waits in sockets of this process
             channel.listen()
 

@@ -66,7 +66,7 @@ class Arbitration(Generic[Session]):
         found = self._roles.setdefault(role, _Role())
         others = [one for other, one in found.live.items() if other != session]
         if election_id is not None and election_id in others:
-            raise invalid(f"election id {election_id} is that of another controller")
+            raise invalid(f"election id {election_id} is used by another controller")
         if session not in found.live and len(found.live) >= LIVE_MOST:
             raise Refusal(
                 Code.RESOURCE_EXHAUSTED, f"{LIVE_MOST} controllers of role {role!r} are connected"

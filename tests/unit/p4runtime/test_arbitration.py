@@ -67,7 +67,7 @@ def test_roles_have_primaries_of_their_own() -> None:
 def test_what_ends_a_stream() -> None:
     board: Arbitration[int] = Arbitration()
     board.update(0, "", 0)
-    with pytest.raises(Refusal, match="of another controller") as refused:
+    with pytest.raises(Refusal, match="by another controller") as refused:
         board.update(1, "", 0)
     assert refused.value.code == Code.INVALID_ARGUMENT
     for number in range(1, LIVE_MOST):
