@@ -65,9 +65,12 @@ def device_of(program: str, p4info: str = "") -> Iterator[Any]:
     from pytest_kinda.p4runtime.device import Device
 
     target = FileTarget(program, p4info)
+    device = Device(1, target)
     try:
-        yield Device(1, target)
+        yield device
     finally:
+        for stream in list(device._streams):
+            device.leave(stream)
         target.file.close()
 
 

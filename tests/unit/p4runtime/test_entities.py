@@ -314,17 +314,19 @@ def test_direct_meters_and_digests() -> None:
             some = [one.digest for one in stream.messages if one.WhichOneof("update") == "digest"]
             return [[one.struct.members[0].bitstring for one in each.data] for each in some]
 
-        def packet(flow: int) -> Frame:
-            return Frame(3, (1 << 40 | flow << 23 | 9 << 17).to_bytes(6, "big"))
+        def send(*flows: int) -> None:
+            data = [(1 << 40 | flow << 23 | 9 << 17).to_bytes(6, "big") for flow in flows]
+            with found._lock:  # the device listens to the same process
+                found.switch.file.send([Frame(3, one) for one in data])
 
-        found.switch.file.send([packet(one) for one in (5, 6, 5, 7)])
+        send(5, 6, 5, 7)
         assert lists() == [[b"\5", b"\6"], [b"\7"]]
-        found.switch.file.send([packet(one) for one in (5, 8)])
+        send(5, 8)
         assert lists()[2:] == [[b"\x08"]]  # 5 was not acknowledged
         first = next(one.digest for one in stream.messages if one.HasField("digest"))
         ack = p4r.DigestListAck(digest_id=4, list_id=first.list_id)
         found.hear(stream, p4r.StreamMessageRequest(digest_ack=ack))
-        found.switch.file.send([packet(5)])
+        send(5)
         assert lists()[3:] == [[b"\5"]]
         assert first.data[0].struct.members[2].bitstring == b"\3"
         found.leave(stream)
