@@ -27,6 +27,7 @@ from pytest_kinda.build.kind import KindRun, cluster_name, make_cluster_network
 from pytest_kinda.build.nodes import NodeWatch
 from pytest_kinda.build.outside import cluster_hosts, make_uplink
 from pytest_kinda.build.progress import Progress, Silent
+from pytest_kinda.build.relays import FOLLOWER, open_relays, relays_of
 from pytest_kinda.build.room import check, check_unclaimed
 from pytest_kinda.build.standing import Standing
 from pytest_kinda.errors import BuildError, KindaError
@@ -184,6 +185,7 @@ class _Builder:
             for node in self.plan.nodes:
                 operations += configure_operations(self.plan, node)
             self.keeper.apply(operations, self.places)
+            open_relays(self.keeper, self.plan, self.places)
         if self.plan.devices:
             with build_step(self.progress, "devices"):
                 found = start_devices(self.plan.devices, self.containers, kathara=self.kathara)
@@ -232,6 +234,9 @@ class _Builder:
         )
         argv = [sys.executable, "-m", "pytest_kinda.build.watch", str(self.home)]
         self.keeper.tend(argv, name=WATCH, log=self.home / "watch.log")
+        if any(one.pod for _, _, one in relays_of(self.plan)):
+            argv = [sys.executable, "-m", "pytest_kinda.build.relays", str(self.home)]
+            self.keeper.tend(argv, name=FOLLOWER, log=self.home / "relays.log")
         return Standing(
             self.testbed,
             self.home,

@@ -76,6 +76,23 @@ class KeeperClient(Protocol):
     def tend(self, argv: Sequence[str], *, name: str, log: Path) -> Any:
         """Start a child that is started again when it ends; ``name`` says what it is."""
 
+    def relay_open(
+        self,
+        name: str,
+        place: str,
+        port: int,
+        to: Mapping[str, Any] | None,
+        *,
+        places: Mapping[str, Place] | None = None,
+    ) -> int:
+        """Lead a port of a place's loopback to a port seen from another place; the port."""
+
+    def relay_aim(self, name: str, to: Mapping[str, Any] | None, why: str = "") -> Any:
+        """Lead a relay elsewhere, or nowhere and say why."""
+
+    def relays(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every relay by name, and what has become of its connections."""
+
     def wait(self, child: int, timeout: float = 60.0) -> int:
         """The exit status of a child. Raises HostError after ``timeout`` seconds."""
 

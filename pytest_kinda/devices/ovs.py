@@ -8,13 +8,12 @@ the checksums and cut segments themselves, see ``DeviceSpec.user_space``.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pytest_kinda.devices import vlans
+from pytest_kinda.devices import controllers, vlans
 from pytest_kinda.devices.device import Device
 from pytest_kinda.errors import Problem
 from pytest_kinda.plan.context import DeviceContext
@@ -45,7 +44,6 @@ CONTROL = (
 
 _DEFAULT_IMAGE = "@base"
 _IMAGE = "@ovs"
-_TARGET = re.compile(r"(tcp|ssl|unix|ptcp|pssl|punix):.+")
 
 # 802.1D's own times make a port wait for 30 s; these are the shortest that it allows
 _STP = (
@@ -90,7 +88,9 @@ class OvsSwitch(Device):
 
     Its links are ports of the bridge ``br0``, numbered from 1 in the order of the topology's links.
 
-    - ``controller``: targets such as ``"tcp:10.0.0.1:6653"``; ``fail_mode`` is what it does
+    - ``controller``: a node of the topology (``"c1"``, ``"c1:6653"``), a pod
+      (``"pod:sdn/controller"``, ``"pod:sdn/app=controller:6653"``), or a target of Open vSwitch
+      such as ``"tcp:10.0.0.1:6653"``; several of them. ``fail_mode`` is what it does
       without one: ``"standalone"`` (it switches by itself, Open vSwitch's default) or
       ``"secure"`` (nothing but its flows). ``protocols``: versions such as ``"OpenFlow13"``.
     - ``flows``: lines as ``ovs-ofctl add-flows`` takes them, or a ``pathlib.Path`` of a file of
@@ -138,10 +138,7 @@ class OvsSwitch(Device):
         yield from super().problems()
         if isinstance(self.flows, Path):
             yield Problem(self.where, "flows", str(self.flows), "a file that can be read")
-        for one in self.controller:
-            if not _TARGET.fullmatch(str(one)):
-                expected = "a target such as tcp:10.0.0.1:6653 (tcp, ssl, unix, ptcp, pssl, punix)"
-                yield Problem(self.where, "controller", repr(one), expected)
+        yield from controllers.problems(self.where, self.controller)
         for one in self.protocols:
             if one not in VERSIONS:
                 yield Problem(self.where, "protocols", repr(one), f"of {', '.join(VERSIONS)}")
@@ -207,6 +204,7 @@ class OvsSwitch(Device):
             notes=(f"datapath {datapath} ({why})",),
             port_numbers=tuple(ports.values()),
             control=CONTROL,
+            relays=controllers.relays(self.controller),
             about={
                 "bridge": BRIDGE,
                 "datapath_id": _datapath_id(context),
@@ -245,7 +243,7 @@ class OvsSwitch(Device):
         if self.stp:
             found += _STP
         if self.controller:
-            found += ["--", "set-controller", BRIDGE, *self.controller]
+            found += controllers.arguments(BRIDGE, controllers.targets(self.controller))
         return [*found, "--", *_KEEP_QUEUES]
 
 

@@ -20,6 +20,7 @@ from pytest_kinda.host.holders import Holders
 from pytest_kinda.host.journal import Journal
 from pytest_kinda.host.places import OpenPlaces, places_of
 from pytest_kinda.host.recordings import Recordings
+from pytest_kinda.host.relays import Relays
 from pytest_kinda.host.standing import StandingState
 from pytest_kinda.host.tending import Tending
 from pytest_kinda.jsonvalues import from_json, to_json
@@ -51,6 +52,7 @@ class Calls:
         self._recordings = Recordings(self.start_child, self._forget)
         self._holders = Holders(self.start_child, self._forget)
         self._tending = Tending(self._forget)
+        self._relays = Relays(self.start_child, self._tending, self._standing.places)
 
     def answer(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """Carry a request out; its JSON answer. Raises HostError, OSError, ValueError, KeyError."""
@@ -106,6 +108,7 @@ class Calls:
                     self._holders.end(one.place, one.interface)
             numbers = self._carry_out(operations, places)
             self._recordings.follow(places)
+            self._relays.follow()
             table = {one: to_json(place) for one, place in places.items()}
             self._keeper.journal.append([{"note": {"places": table}}])
             return numbers
@@ -249,6 +252,24 @@ class Calls:
         with OpenPlaces(self._standing.places(_places(request))) as places, places.enter(name)():
             return socket.socket(request["family"], request["kind"], request["protocol"])
 
+    def call_relay_open(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Lead a port of a place's loopback to a port seen from another place; the port."""
+        self._standing.places(_places(request))
+        name, place = str(request["name"]), str(request["place"])
+        return self._relays.open(name, place, int(request["port"]), request["to"])
+
+    def call_relay_aim(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Lead a relay to another port, or for now nowhere."""
+        self._relays.aim(str(request["name"]), request["to"], str(request["why"]))
+
+    def call_relay_close(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """Give a relay up."""
+        self._relays.close(str(request["name"]))
+
+    def call_relays(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
+        """All relays, and what has become of their connections."""
+        return self._relays.states()
+
     def call_holders(self, request: Mapping[str, Any], stream: socket.socket) -> Any:
         """The processes that delay packets, and whether they do."""
         return self._holders.states()
@@ -375,6 +396,7 @@ _MAKING = (
     "keep",
     "capture_start",
     "open_socket",
+    "relay_open",
 )
 
 

@@ -342,6 +342,38 @@ class Keeper:
         )
         return given[0]
 
+    def relay_open(
+        self,
+        name: str,
+        place: str,
+        port: int,
+        to: Mapping[str, Any] | None,
+        *,
+        places: Mapping[str, Place] | None = None,
+    ) -> int:
+        """Lead a port (0: any) of a place's loopback elsewhere until the testbed ends; the port.
+
+        ``to`` has ``place``, ``addresses`` (tried in turn) and ``port``, as seen from that place;
+        None leads nowhere yet. It follows nodes that start again. Raises HostError, GoneError.
+        """
+        told = {one: to_json(where) for one, where in (places or {}).items()}
+        return int(self._call("relay_open", name=name, place=place, port=port, to=to, places=told))
+
+    def relay_aim(self, name: str, to: Mapping[str, Any] | None, why: str = "") -> None:
+        """Lead a relay elsewhere, or nowhere and say ``why``; its connections are closed."""
+        self._call("relay_aim", name=name, to=to, why=why)
+
+    def relay_close(self, name: str) -> None:
+        """Give a relay up; one that is not there is no error."""
+        self._call("relay_close", name=name)
+
+    def relays(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every relay by name: ``place``, ``port``, ``listening``, ``connections``, ``error``.
+
+        ``error`` is why the last connection did not get there, or it does not listen.
+        """
+        return dict(self._call("relays"))
+
     def holders(self) -> tuple[Mapping[str, Any], ...]:
         """The processes that delay packets where the kernel has no netem.
 

@@ -29,6 +29,7 @@ from pytest_kinda.plan.engines import container_problems, engine_problems
 from pytest_kinda.plan.growth import grow
 from pytest_kinda.plan.layout import Layout, Port, lay_out, others_at
 from pytest_kinda.plan.naming import engine_names, mac
+from pytest_kinda.plan.relays import relay_problems
 from pytest_kinda.plan.routing import path_problems, routes
 from pytest_kinda.plan.shaping import shape_of, shape_problems
 from pytest_kinda.plan.values import (
@@ -122,6 +123,8 @@ def _plan(topology: Topology, options: PlanOptions, facts: HostFacts) -> Plan:
         problems += outside.path_problems(layout, node_routes, options)
         uplink = _uplink(options, facts, cluster, problems)
     nodes = _nodes(topology, layout, addresses, node_routes, networks, options, facts, problems)
+    machines = [name for name, role in layout.roles.items() if role != "hub"]
+    problems += relay_problems(nodes, machines)
     if families.is_dual(options):
         nodes = tuple(families.with_ipv6(one, endpoints6) for one in nodes)
     if problems:

@@ -190,6 +190,27 @@ class ControlSpec:
 
 
 @dataclass(frozen=True)
+class RelaySpec:
+    """A port of the device's own loopback that leads to a program elsewhere, such as a controller.
+
+    ``what`` it is (the field that declares it), ``port`` where that program listens: on the node
+    of the topology that ``node`` names, or in the pod of ``pod``, ``NAMESPACE/NAME`` or
+    ``NAMESPACE/LABEL=VALUE``. ``listen`` is the port on the device.
+    """
+
+    what: str
+    listen: int
+    port: int
+    node: str = ""
+    pod: str = ""
+
+    @property
+    def leads_to(self) -> str:
+        """Where it leads, as authors write it."""
+        return f"pod:{self.pod}:{self.port}" if self.pod else f"{self.node}:{self.port}"
+
+
+@dataclass(frozen=True)
 class DeviceSpec:
     """The container of a device, whatever engine starts it.
 
@@ -206,6 +227,7 @@ class DeviceSpec:
     the container do not do. ``pair`` are the two ends of a cable inside of the device: its program
     has the first for a port, whoever controls it a socket at the second.
     ``state`` are shell lines that print what the device is doing, for the evidence of a failure.
+    ``relays`` lead from ports of the device to programs on other nodes and in pods.
     ``control`` and ``about`` (JSON data under keys of the kind's own) are for `kinda describe`.
     """
 
@@ -237,6 +259,7 @@ class DeviceSpec:
     about: Mapping[str, Any] | None = None
     driver: str = ""
     pair: tuple[str, ...] = ()
+    relays: tuple[RelaySpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pytest_kinda.testbed.commands import CommandPlace
 from pytest_kinda.testbed.faults import Fault
 from pytest_kinda.testbed.interfaces import Counters, InterfaceHandle, parse_counters
 from pytest_kinda.testbed.processes import Execution, Process
+from pytest_kinda.testbed.relays import Relays
 from pytest_kinda.testbed.sockets import Sockets, UdpEnd, bound
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ class NodeHandle(CommandPlace):
         lifecycle: Lifecycle,
         remember: Callable[[Process], None] | None = None,
         sockets: Sockets | None = None,
+        relays: Relays | None = None,
     ) -> None:
         super().__init__(f"node {planned.name}", execution, remember)
         self.planned = planned
         self._lifecycle = lifecycle
         self._sockets = sockets
+        self._relays = relays
 
     @property
     def name(self) -> str:

@@ -36,6 +36,7 @@ from pytest_kinda.testbed.places import Ends, Where, points
 from pytest_kinda.testbed.processes import Process
 from pytest_kinda.testbed.publishing import Publication
 from pytest_kinda.testbed.reachability import Reachability, reachability
+from pytest_kinda.testbed.relays import Relays
 from pytest_kinda.testbed.results import Result
 from pytest_kinda.testbed.sending import Sending
 from pytest_kinda.testbed.sockets import Sockets
@@ -86,6 +87,7 @@ class Testbed(Sending):
         self._lock = threading.RLock()
         self._ledger = Ledger()
         self._sockets = Sockets(standing)
+        self._relays = Relays(standing, self._ledger)
         self._processes: list[Process] = []
         self._captures: list[Capture] = []
         self._lifecycle = self._lifecycle_of(standing)
@@ -426,7 +428,9 @@ class Testbed(Sending):
     def _handle(self, planned: NodePlan) -> NodeHandle:
         kind = KubernetesNodeHandle if planned.is_kubernetes else handle_class(planned)
         execution = NodeExecution(self.standing, planned.name)
-        return kind(planned, execution, self._lifecycle, self._remember, self._sockets)
+        return kind(
+            planned, execution, self._lifecycle, self._remember, self._sockets, self._relays
+        )
 
     def _remember(self, process: Process) -> None:
         with self._lock:

@@ -9,8 +9,11 @@ import pytest
 
 from pytest_kinda import ControlPlane, Link, OvsSwitch, Router, Topology, Worker
 from pytest_kinda.build.engine_api import inspect
+from pytest_kinda.errors import WaitTimeoutError
+from tests.support.builds import await_true
 
 PORT = 38471
+CONTROLLER = "default/controller"
 PATCH = json.dumps(
     {"kind": "JoinConfiguration", "nodeRegistration": {"kubeletExtraArgs": {"max-pods": "42"}}}
 )
@@ -31,7 +34,13 @@ TOPOLOGY = Topology(
         ),
         Worker("w2"),
         Router("r1", cpus=0.5, memory="128MiB"),
-        OvsSwitch("s1"),
+        OvsSwitch(
+            "s1",
+            controller=f"pod:{CONTROLLER}:6633",
+            fail_mode="secure",
+            protocols=["OpenFlow13"],
+            flows=["priority=1,actions=normal"],
+        ),
     ],
     links=[
         Link("c1", "r1"),
@@ -121,3 +130,26 @@ def test_pods_talk_across_open_vswitch(kinda):
     rate = flow.received_bits_per_second
     print(f"pods over Open vSwitch ({switch.datapath}): {rate / 1e9:.2f} Gbit/s")
     assert rate > 20e6
+
+
+def test_a_pod_is_the_controller_of_open_vswitch_and_so_is_the_next(kinda):
+    namespace, name = CONTROLLER.split("/")
+    # it says hello in OpenFlow 1.3 (version 4, kind 0, 8 bytes), which is enough to be connected
+    hello = r"printf '\\004\\000\\000\\010\\000\\000\\000\\001'; exec cat >/dev/null"
+    serve = f'exec nc -lk -p 6633 -e sh -c "{hello}"'
+    s1 = kinda.device("s1")
+    with pytest.raises(
+        WaitTimeoutError, match=f"last seen: pod:{CONTROLLER}:6633 is not connected"
+    ):
+        s1.await_controllers(timeout=1)
+    for node in ("w1", "w2"):
+        pod = kinda.cluster.run_pod(
+            name, namespace=namespace, node=node, command=["sh", "-c", serve]
+        )
+        try:
+            (state,) = s1.await_controllers(timeout=60)
+            assert state.name == f"pod:{CONTROLLER}:6633"
+        finally:
+            pod.delete()
+        await_true(lambda: not s1.controllers[0].connected, "the pod's end to be seen", 30)
+    await_true(lambda: "there is no pod" in s1.controllers[0].error, "the reason", 30)

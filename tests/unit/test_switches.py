@@ -118,7 +118,8 @@ def test_options_reach_the_commands() -> None:
     topology = around(switch, hosts=3)
     command, *others = words(spec(topology).startup)
     for part in (
-        "set-controller br0 tcp:10.0.0.1:6653 ptcp:6654",
+        '--id=@c0 create Controller target="tcp:10.0.0.1:6653" -- '
+        '--id=@c1 create Controller target="ptcp:6654" -- set bridge br0 controller=[@c0,@c1]',
         "fail_mode=secure",
         "protocols=OpenFlow13",
         "stp_enable=true",
@@ -156,7 +157,10 @@ def test_flows_are_lines_or_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"controller": ["c0"]}, r"controller: found 'c0'; expected a target such as tcp:"),
+        (
+            {"controller": ["c 0"]},
+            r"controller: found 'c 0'; expected a node \(c1,",
+        ),
         ({"protocols": ["OpenFlow1.3"]}, r"protocols: found 'OpenFlow1.3'; expected of OpenFlow10"),
         ({"fail_mode": "open"}, r"fail_mode: found 'open'; expected 'standalone', 'secure'"),
         ({"datapath": "dpdk"}, r"datapath: found 'dpdk'; expected auto, system or netdev"),
