@@ -136,7 +136,7 @@ def test_a_pod_is_the_controller_of_open_vswitch_and_so_is_the_next(kinda):
     namespace, name = CONTROLLER.split("/")
     # it says hello in OpenFlow 1.3 (version 4, kind 0, 8 bytes), which is enough to be connected
     hello = r"printf '\\004\\000\\000\\010\\000\\000\\000\\001'; exec cat >/dev/null"
-    serve = f'exec nc -lk -p 6633 -e sh -c "{hello}"'
+    serve = f'while :; do nc -l -p 6633 -e sh -c "{hello}"; done'
     s1 = kinda.device("s1")
     with pytest.raises(
         WaitTimeoutError, match=f"last seen: pod:{CONTROLLER}:6633 is not connected"
