@@ -125,6 +125,26 @@ class OvsSwitchHandle(DeviceHandle):
         lines = self.ofctl("--no-names", "dump-flows", BRIDGE, *of).lines
         return tuple(parse_flow(one) for one in lines if "actions=" in one)
 
+    def await_flow(
+        self, wanted: Callable[[Flow], bool], what: str = "the flow", *, timeout: float = 30.0
+    ) -> Flow:
+        """The first flow that is ``wanted``, waited for ``timeout`` seconds at most.
+
+        A controller that is connected has not yet told the switch what to do. Raises
+        WaitTimeoutError with the flows there are. Example::
+
+            s1.await_flow(lambda one: "CONTROLLER" in one.actions)
+        """
+        found: list[Flow] = []
+
+        def look() -> str:
+            flows = self.flows()
+            found[:] = filter(wanted, flows)
+            return "" if found else "; ".join(one.line for one in flows[:10]) or "no flow"
+
+        self._relaying().await_true(look, f"{what} of {self.name}", timeout)
+        return found[0]
+
     @property
     def controllers(self) -> tuple[ControllerState, ...]:
         """Its controllers and whether they are connected. Raises CommandError, HostError."""
