@@ -33,8 +33,6 @@ CONNECT_LIMIT = 5.0
 
 _BACKLOG = 16
 _PIECE = 65536
-_TRIES = 3
-_PAUSE = 0.05  # seconds between tries to listen: the port of a connection that ended may linger
 
 
 @dataclass(frozen=True)
@@ -141,20 +139,15 @@ class Relays:
         """Accept connections at its port. Raises HostError."""
         listener = self._socket(relay.place)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for left in reversed(range(_TRIES)):
-            try:
-                listener.bind((LOOPBACK, relay.port))
-                break
-            except OSError as error:
-                if left:
-                    await asyncio.sleep(_PAUSE)
-                    continue
-                listener.close()
-                raise HostError(
-                    f"{relay.place}: port {relay.port} of {LOOPBACK}, where a relay to a "
-                    f"controller is to listen: {error.strerror}",
-                    remedy="see who has it: kinda exec NODE -- ss -ltnp",
-                ) from error
+        try:
+            listener.bind((LOOPBACK, relay.port))
+        except OSError as error:
+            listener.close()
+            raise HostError(
+                f"{relay.place}: port {relay.port} of {LOOPBACK}, where a relay to a controller is "
+                f"to listen: {error.strerror}",
+                remedy="see who has it: kinda exec NODE -- ss -ltnp",
+            ) from error
         listener.listen(_BACKLOG)
         relay.port = int(listener.getsockname()[1])
         relay.listening = asyncio.get_running_loop().create_task(self._accept(relay, listener))
