@@ -66,8 +66,10 @@ test:
 
 do-test: setup test-unit test-integration
 
+# One that hangs ends its worker, shows where it stood, and has failed; the others go on.
 test-unit: venv
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" tests/unit tests/pytester $(PYTEST)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not slow" tests/unit tests/pytester \
+	  -o faulthandler_timeout=180 -o faulthandler_exit_on_timeout=true $(PYTEST)
 
 test-integration: setup
 	$(BIN)/python -m pytest -m "not slow" tests/integration $(PYTEST)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,3 +211,20 @@ class ReportError(KindaError):
 
 class ExperimentError(KindaError):
     """An experiment that cannot be run as it is written, or rows that are none of it."""
+
+
+def past_errors(steps: Iterable[Callable[[], object]]) -> None:
+    """Take every step, past errors: what is taken back is taken back. Raises the first KindaError.
+
+    Example::
+
+        past_errors([publication.withdraw, process.end])
+    """
+    errors: list[KindaError] = []
+    for step in steps:
+        try:
+            step()
+        except KindaError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -199,15 +199,13 @@ class Relays:
         for address in target.addresses:
             far = self._socket(target.place)
             try:
-                made = asyncio.get_running_loop().sock_connect(far, (address, target.port))
-                await asyncio.wait_for(made, CONNECT_LIMIT)
+                await connect(far, address, target.port)
                 return far
             except BaseException as error:
                 far.close()
-                if not isinstance(error, (OSError, asyncio.TimeoutError)):
+                if not isinstance(error, OSError):
                     raise
-                number = getattr(error, "errno", None)
-                why = os.strerror(number) if number else f"no answer within {CONNECT_LIMIT:g} s"
+                why = os.strerror(error.errno) if error.errno else str(error)
                 said.append(f"{address} port {target.port}: {why}")
         raise HostError(f"seen from {target.place}, {'; '.join(said)}")
 
@@ -215,6 +213,24 @@ class Relays:
         if (relay := self._relays.pop(name, None)) is not None:
             listening = [relay.listening] if relay.listening is not None else []
             await _ended([*listening, *relay.carrying])
+
+
+async def connect(far: socket.socket, address: str, port: int) -> None:
+    """Connect within the limit. Raises OSError.
+
+    Not by ``asyncio.wait_for``, which until Python 3.12 drops a cancellation that comes together
+    with the connection: whoever ends this then waits for ever.
+    """
+    loop = asyncio.get_running_loop()
+    connecting = loop.create_task(loop.sock_connect(far, (address, port)))
+    try:
+        done, _ = await asyncio.wait({connecting}, timeout=CONNECT_LIMIT)
+    finally:
+        if not connecting.done():
+            await _ended([connecting])
+    if not done:
+        raise OSError(f"no answer within {CONNECT_LIMIT:g} s")
+    connecting.result()
 
 
 async def _pump(source: socket.socket, target: socket.socket) -> None:

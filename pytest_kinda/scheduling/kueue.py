@@ -18,9 +18,9 @@ from pytest_kinda.build.lab_nodes import STAYS
 from pytest_kinda.errors import (
     ClusterError,
     FactsError,
-    KindaError,
     SchedulerError,
     WaitTimeoutError,
+    past_errors,
 )
 from pytest_kinda.scheduling.definitions import publish_definitions
 from pytest_kinda.scheduling.handles import placements
@@ -190,14 +190,7 @@ class Kueue:
         steps += [one.withdraw for one in reversed(self._more)]
         if self._definitions is not None:
             steps += [self._await_gone, self._end_process, self._definitions.withdraw]
-        errors: list[KindaError] = []
-        for step in steps:
-            try:
-                step()
-            except KindaError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        past_errors(steps)
 
     def _delete_jobs(self) -> None:
         for name in self._jobs:

@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import (
     HostError,
-    KindaError,
     SchedulerError,
     SchedulerWarning,
     WaitTimeoutError,
+    past_errors,
 )
 from pytest_kinda.scheduling.choice import BESIDE, DEFAULT, Choice, choose
 from pytest_kinda.scheduling.configuration import complete, names_of, read_configuration
@@ -211,14 +211,7 @@ class Scheduler:
             steps.append(self._server.close)
         if not self.choice.beside:
             steps.append(self._await_own)
-        errors: list[KindaError] = []
-        for step in steps:
-            try:
-                step()
-            except KindaError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        past_errors(steps)
 
     def _await_own(self) -> None:
         """Verify that the cluster's own scheduler works again."""

@@ -13,7 +13,36 @@ from typing import Any
 
 from pytest_kinda.host.client import Keeper
 from pytest_kinda.host.namespaces import Namespace, entered, start_time, unshare_network
-from pytest_kinda.operations import Operation, Place
+from pytest_kinda.operations import (
+    AddAddress,
+    AddRoute,
+    AddVeth,
+    End,
+    Hop,
+    Operation,
+    Place,
+    SetSysctl,
+)
+
+LINE = (
+    AddVeth(
+        End("a", "eth0", "02:00:00:00:00:01", 1400), End("r", "eth0", "02:00:00:00:00:02", 1400)
+    ),
+    AddVeth(End("r", "eth1"), End("b", "eth0")),
+    AddAddress("a", "eth0", "10.9.0.1/30"),
+    AddAddress("r", "eth0", "10.9.0.2/30"),
+    AddAddress("r", "eth1", "10.9.0.5/30"),
+    AddAddress("b", "eth0", "10.9.0.6/30"),
+    AddAddress("a", "eth0", "fd00:9::1/64"),
+    AddAddress("r", "eth0", "fd00:9::2/64"),
+    AddAddress("b", "lo", "10.9.255.1/32"),
+    SetSysctl("r", "net.ipv4.ip_forward", "1"),
+    AddRoute("a", "10.9.0.4/30", (Hop("10.9.0.2", "eth0"),)),
+    AddRoute("a", "10.9.255.1/32", (Hop("10.9.0.2", "eth0"),)),
+    AddRoute("r", "10.9.255.1/32", (Hop("10.9.0.6", "eth1"),)),
+    AddRoute("b", "0.0.0.0/0", (Hop("10.9.0.5", "eth0"),), source="10.9.255.1"),
+)
+"""Three places in a line, ``a``, the router ``r`` and ``b``, with addresses and routes."""
 
 
 class FakeContainer:

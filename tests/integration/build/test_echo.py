@@ -9,24 +9,9 @@ import pytest
 
 from pytest_kinda.build.echo import Echoes, question
 from pytest_kinda.host import carry
-from pytest_kinda.operations import AddAddress, AddRoute, AddVeth, End, Hop, SetSysctl
-from tests.support.places import containers, table
+from tests.support.places import LINE, containers, table
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
-LINE = (
-    AddVeth(End("a", "eth0"), End("r", "eth0")),
-    AddVeth(End("r", "eth1"), End("b", "eth0")),
-    AddAddress("a", "eth0", "10.9.0.1/30"),
-    AddAddress("r", "eth0", "10.9.0.2/30"),
-    AddAddress("r", "eth1", "10.9.0.5/30"),
-    AddAddress("b", "eth0", "10.9.0.6/30"),
-    AddAddress("a", "eth0", "fd00:9::1/64"),
-    AddAddress("r", "eth0", "fd00:9::2/64"),
-    SetSysctl("r", "net.ipv4.ip_forward", "1"),
-    AddRoute("a", "10.9.0.4/30", (Hop("10.9.0.2", "eth0"),)),
-    AddRoute("b", "10.9.0.0/30", (Hop("10.9.0.5", "eth0"),)),
-)
 
 
 def test_who_answers_whom_in_both_families():

@@ -30,7 +30,7 @@ from pytest_kinda.operations import (
     SetSysctl,
     WriteFile,
 )
-from tests.support.places import containers, table
+from tests.support.places import LINE, containers, table
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -38,24 +38,6 @@ MADE_BY_IP_GRE = {"gre0", "gretap0", "erspan0"}
 # On the machine itself, which other test runs may share.
 BRIDGE = f"kdtb1{os.getpid()}"
 PORTS = (f"kdt1{os.getpid()}", f"kdt2{os.getpid()}")
-LINE = (
-    AddVeth(
-        End("a", "eth0", "02:00:00:00:00:01", 1400), End("r", "eth0", "02:00:00:00:00:02", 1400)
-    ),
-    AddVeth(End("r", "eth1"), End("b", "eth0")),
-    AddAddress("a", "eth0", "10.9.0.1/30"),
-    AddAddress("r", "eth0", "10.9.0.2/30"),
-    AddAddress("r", "eth1", "10.9.0.5/30"),
-    AddAddress("b", "eth0", "10.9.0.6/30"),
-    AddAddress("a", "eth0", "fd00:9::1/64"),
-    AddAddress("r", "eth0", "fd00:9::2/64"),
-    AddAddress("b", "lo", "10.9.255.1/32"),
-    SetSysctl("r", "net.ipv4.ip_forward", "1"),
-    AddRoute("a", "10.9.0.4/30", (Hop("10.9.0.2", "eth0"),)),
-    AddRoute("a", "10.9.255.1/32", (Hop("10.9.0.2", "eth0"),)),
-    AddRoute("r", "10.9.255.1/32", (Hop("10.9.0.6", "eth1"),)),
-    AddRoute("b", "0.0.0.0/0", (Hop("10.9.0.5", "eth0"),), source="10.9.255.1"),
-)
 
 
 def link_names(place):

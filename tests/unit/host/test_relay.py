@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_kinda.host import relay
 from tests.support.builds import await_true
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it enters namespaces")
@@ -32,6 +35,8 @@ class Child:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
         self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], 30)
+        assert ready, f"no answer to {do} within 30 s"
         return json.loads(self.process.stdout.readline())
 
     def open(self, to: socket.socket | None, name: str = "r", **more: Any) -> Any:
@@ -109,6 +114,20 @@ def test_another_target_ends_the_connections_to_the_former(
     child.ask("close", name="r")
     with pytest.raises(ConnectionRefusedError):
         dial(port)
+
+
+def test_a_connection_that_is_ended_as_it_is_made_ends(listener: socket.socket) -> None:
+    async def ended_at_once() -> bool:
+        with socket.socket() as far:
+            far.setblocking(False)
+            making = asyncio.create_task(relay.connect(far, *listener.getsockname()))
+            await asyncio.sleep(0)
+            (inner,) = asyncio.all_tasks() - {making, asyncio.current_task()}
+            inner.add_done_callback(lambda _: making.cancel())
+            await asyncio.wait([making], timeout=20)
+            return making.cancelled()
+
+    assert asyncio.run(ended_at_once())
 
 
 def test_a_place_that_is_gone_is_let_go_of(child: Child, listener: socket.socket) -> None:
