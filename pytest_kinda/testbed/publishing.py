@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pytest_kinda.build.awaiting import wait_until
 from pytest_kinda.errors import ClusterError
 from pytest_kinda.testbed.api import Api
 from pytest_kinda.testbed.faults import Fault, Ledger
@@ -29,6 +30,7 @@ FILE = "published.json"
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
 _GONE = 404
+_GONE_LIMIT = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Publication:
         metadata = made["metadata"]
         namespace = str(metadata.get("namespace", ""))
         path = _path(self._api, made["apiVersion"], made["kind"], namespace, metadata["name"])
-        there = _exists(self._api, path)
+        there = _stays(self._api, path, f"{made['kind']} {metadata['name']}")
         capacity = _capacity(made)
         if capacity:
             held = self._api.get(path)["status"].get("capacity", {}) if there else {}
@@ -216,6 +218,28 @@ def _exists(api: Api, path: str) -> bool:
             return False
         raise
     return True
+
+
+def _stays(api: Api, path: str, what: str) -> bool:
+    """Whether an object is there; one that is being deleted is waited for.
+
+    What is applied to such a one is gone with it, as definitions are that were withdrawn before.
+    """
+    found: dict[str, Any] = {}
+
+    def look() -> str:
+        found.clear()
+        try:
+            found.update(api.get(path))
+        except ClusterError as error:
+            if error.status != _GONE:
+                raise
+        metadata = found.get("metadata", {})
+        holders = ", ".join(metadata.get("finalizers", ())) or "nothing"
+        return f"held by {holders}" if "deletionTimestamp" in metadata else ""
+
+    wait_until(look, f"the end of {what}, which is being deleted", limit=_GONE_LIMIT)
+    return bool(found)
 
 
 def _apply(api: Api, one: Applied, made: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
@@ -117,6 +118,29 @@ def test_controllers_work_and_pods_are_no_endpoints(kinda):
     wait_until(missing, "the service's slices", limit=30)
     slices = kinda.cluster.api.get(path)["items"]
     assert not [one for each in slices for one in each["endpoints"] or ()]
+
+
+def test_what_is_being_deleted_is_waited_for_before_it_is_published_anew(kinda):
+    api = kinda.cluster.api
+    path = "/api/v1/namespaces/default/configmaps"
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"}}
+    held = {"name": "held", "finalizers": ["example.org/hold"]}
+    api.request("POST", path, body={**made, "metadata": held})
+    api.request("DELETE", f"{path}/held")
+
+    def let_go() -> None:
+        merge = "application/merge-patch+json"
+        body = {"metadata": {"finalizers": None}}
+        api.request("PATCH", f"{path}/held", body=body, content_type=merge)
+
+    timer = threading.Timer(1.0, let_go)
+    timer.start()
+    metadata = {"name": "held", "namespace": "default"}
+    with kinda.publish([{**made, "metadata": metadata, "data": {"new": "yes"}}]):
+        timer.join()
+        assert api.get(f"{path}/held")["data"] == {"new": "yes"}
+    with pytest.raises(ClusterError):
+        api.get(f"{path}/held")
 
 
 def test_facts_are_published_and_a_scheduler_reads_them(kinda):
