@@ -18,9 +18,9 @@ HOST = Path(__file__).parent / "host"
 TUNNELS = HOST / "test_tunnels.py"
 KEEPER = HOST / "test_keeper.py"  # a keeper's processes are the same under every kernel
 TIMED = [HOST / "test_shapes_and_cuts.py", HOST / "test_impairments.py"]
-# A process of ours that holds packets back is late under emulation; the machine's own kernel
-# sees it in time.
-LATE = "hold and (waits or spreads)"
+# Where the kernel has netem no process of ours holds packets. Full-size TCP through what works on
+# this machine too has its whole table there.
+LEFT_OUT = "hold or (full_size_tcp and not gre and (9000 or 1400 or 1304 or checksum))"
 TCP = ("all offloads", "nodes without segmentation", "none at all")
 
 
@@ -40,7 +40,7 @@ def there() -> Outcome:
                 "-ra",
                 "--durations=12",
                 "-k",
-                f"not ({LATE})",
+                f"not ({LEFT_OUT})",
                 *(str(one.relative_to(ROOT)) for one in share),
             ]
             for share in shares
