@@ -50,7 +50,7 @@ _CONFIGURATION: Mapping[str, Any] = {
 }
 _UNLIMITED: Mapping[str, str] = {"cpu": "1M", "memory": "1Pi"}
 """The queue's quota unless another is given: rooms of nodes are then the only limit."""
-_GONE_LIMIT = 20.0
+_GONE_LIMIT = 60.0
 # what Kueue keeps from being deleted while it is in use, in the order in which it lets go
 _HELD = ("workloads", "localqueues", "clusterqueues", "resourceflavors", "topologies")
 _MERGE = "application/merge-patch+json"
@@ -195,12 +195,16 @@ class Kueue:
     def _delete_jobs(self) -> None:
         for name in self._jobs:
             path = f"/apis/batch/v1/namespaces/{self.namespace}/jobs/{name}"
-            try:
-                self._api.request("DELETE", path, body={"propagationPolicy": "Background"})
-            except ClusterError as error:
-                if error.status != 404:
-                    raise
+            self._ask("DELETE", path, body={"propagationPolicy": "Background"})
         self._jobs.clear()
+
+    def _ask(self, method: str, path: str, **more: Any) -> None:
+        """Change an object that may be gone by now."""
+        try:
+            self._api.request(method, path, **more)
+        except ClusterError as error:
+            if error.status != 404:
+                raise
 
     def _await_gone(self) -> None:
         """Wait until Kueue has let go of its objects; take what it does not out of its hands."""
@@ -209,8 +213,8 @@ class Kueue:
         except WaitTimeoutError:
             for path in self._left():
                 body = {"metadata": {"finalizers": None}}
-                self._api.request("PATCH", path, body=body, content_type=_MERGE)
-                self._api.request("DELETE", path)
+                self._ask("PATCH", path, body=body, content_type=_MERGE)
+                self._ask("DELETE", path)  # gone with its last finalizer, if that was before
 
     def _there(self) -> str:
         return ", ".join(self._left()) if not (self._held and self._held.ended) else ""
