@@ -37,12 +37,24 @@ class Expected:
 
 def expected_of(standing: Standing, node: NodeHandle) -> Expected:
     """The neighbours, and other nodes of the cluster, that answer a node now."""
-    addresses = [*neighbours(standing.plan, node.planned), *_others(standing.plan, node.planned)]
+    owners = {**neighbours(standing.plan, node.planned), **_others(standing.plan, node.planned)}
+    # The kernel takes the network of a node that was killed away a little later, and answers.
+    running = {name for name in {*owners.values()} if _runs(standing, name)}
+    addresses = [one for one, owner in owners.items() if owner in running]
     try:
         silent = _silent(standing, node.name, addresses)
     except HostError:
         return Expected()  # it does not run
     return Expected(tuple(one for one in addresses if one not in silent))
+
+
+def _runs(standing: Standing, node: str) -> bool:
+    from pytest_kinda.build.engine_api import inspect
+
+    try:
+        return bool(inspect(standing.containers[node])["State"]["Running"])
+    except HostError:
+        return False  # its container is gone
 
 
 def _silent(standing: Standing, node: str, addresses: Sequence[str]) -> list[str]:
@@ -161,24 +173,22 @@ def unready(status: Any, since: str, *, reported_only: bool = False) -> str:
     return "its kubelet has reported nothing"
 
 
-def neighbours(plan: Plan, node: NodePlan) -> list[str]:
-    """The addresses at the other ends of a node's links."""
-    found = []
-    for one in node.interfaces:
-        for name in one.peers:
-            found += [
-                address.partition("/")[0]
-                for other in plan.node(name).interfaces
-                if other.segment == one.segment
-                for address in other.addresses
-            ]
-    return list(dict.fromkeys(found))
+def neighbours(plan: Plan, node: NodePlan) -> dict[str, str]:
+    """The addresses at the other ends of a node's links, and whose they are."""
+    return {
+        address.partition("/")[0]: name
+        for one in node.interfaces
+        for name in one.peers
+        for other in plan.node(name).interfaces
+        if other.segment == one.segment
+        for address in other.addresses
+    }
 
 
-def _others(plan: Plan, node: NodePlan) -> list[str]:
+def _others(plan: Plan, node: NodePlan) -> dict[str, str]:
     from pytest_kinda.build.readiness import ping_targets
 
     if not node.is_kubernetes:
-        return []
+        return {}
     found = ping_targets(plan)
-    return [one for name, some in found.items() if name != node.name for one in some]
+    return {one: name for name, some in found.items() if name != node.name for one in some}

@@ -1,6 +1,6 @@
 """Built and removed again and again: what a testbed costs is given back each time.
 
-``KINDA_TEST_SOAK`` says how many cycles the triangle gets (4; 20 before a release).
+``KINDA_TEST_SOAK`` says how many cycles the triangle gets (3; 20 before a release).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.machine import Snapshot, await_same, snapshot
 
 pytestmark = pytest.mark.slow
 
-CYCLES = int(os.environ.get("KINDA_TEST_SOAK", "4"))
+CYCLES = int(os.environ.get("KINDA_TEST_SOAK", "3"))
 DEVICE_CYCLES = 2 * CYCLES
 MEMORY = 16e6
 """Bytes that this process may grow by after its second cycle: allocators keep what they had."""

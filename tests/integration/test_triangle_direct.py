@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.topologies import TRIANGLE, on_direct
 
-pytestmark = [pytest.mark.slow, pytest.mark.topology(on_direct(TRIANGLE))]
+pytestmark = [pytest.mark.slow, pytest.mark.beside, pytest.mark.topology(on_direct(TRIANGLE))]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_pod_traffic_is_gre_on_the_link_at_the_declared_rate(kinda, pods):
     with kinda.capture(kinda.link("r1", "r2"), filter="proto gre") as capture:
         assert kinda.ping(client, server, count=3).received == 3
     assert sum(one.icmp is not None and one.icmp.type == 8 for one in capture.packets) == 3
-    assert 80e6 < kinda.iperf(client, server, seconds=3).received_bits_per_second < 105e6
+    assert 50e6 < kinda.iperf(client, server, seconds=3).received_bits_per_second < 105e6
 
 
 def test_a_worker_is_cut_off_and_heals(kinda, pods):

@@ -164,5 +164,5 @@ def test_only_what_a_kubelet_has_said_since_the_start_counts(
 def test_neighbours_are_the_other_ends_of_links() -> None:
     whole = planned(PAIR)
     ends = {one.segment: one.addresses[0].partition("/")[0] for one in whole.node("r1").interfaces}
-    assert neighbours(whole, whole.node("h1")) == [ends[whole.node("h1").interfaces[0].segment]]
+    assert [*neighbours(whole, whole.node("h1"))] == [ends[whole.node("h1").interfaces[0].segment]]
     assert len(neighbours(whole, whole.node("r1"))) == 2
