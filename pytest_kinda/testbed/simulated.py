@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -133,6 +134,11 @@ class SimulatedNodes:
     def _object(self, planned: NodePlan) -> dict[str, Any]:
         made = node_object(planned)
         made["metadata"]["labels"] |= {**self._labels, GROUP: self.name}
+        # What nodes are watched by remembers those of before by their names: without another
+        # heartbeat than theirs, one is taken for dead before its lease is first renewed.
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for one in made["status"]["conditions"]:
+            one |= {"lastHeartbeatTime": now, "lastTransitionTime": now}
         for amounts in ("capacity", "allocatable"):
             made["status"][amounts] = {**made["status"][amounts], **self._capacity}
         return made
