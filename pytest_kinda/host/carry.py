@@ -297,7 +297,7 @@ def _undo(operation: Operation, opened: OpenPlaces, before: str | None, holding:
         elif isinstance(operation, AddAddress):
             layer3.remove_address(ip, operation)
         elif isinstance(operation, AddRoute):
-            layer3.remove_route(ip, operation)
+            routes.remove_route(ip, operation)
         elif isinstance(operation, AddRule):
             layer3.remove_rule(ip, operation)
         elif isinstance(operation, SetShape):

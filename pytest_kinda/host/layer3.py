@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,8 @@ from pyroute2 import IPRoute, NetlinkError
 
 from pytest_kinda.errors import HostError
 from pytest_kinda.host.links import GONE, index_of
-from pytest_kinda.host.tunnel_links import ROUTES
 from pytest_kinda.operations import (
     AddAddress,
-    AddRoute,
     AddRule,
     RemoveAddress,
     SetSysctl,
@@ -53,16 +51,6 @@ def remove_address(ip: IPRoute, operation: AddAddress | RemoveAddress) -> None:
         return
     try:
         ip.addr("del", index=index, address=str(one.ip), prefixlen=one.network.prefixlen)
-    except NetlinkError as error:
-        if error.code not in GONE:
-            raise
-
-
-def remove_route(ip: IPRoute, operation: AddRoute) -> None:
-    """Take a route of ours away; one that is not there is no error."""
-    try:
-        kind = {} if operation.hops else {"type": "unreachable"}
-        ip.route("del", **_key(operation), **kind)
     except NetlinkError as error:
         if error.code not in GONE:
             raise
@@ -113,20 +101,6 @@ def _sysctl_path(key: str) -> Path:
     if parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
         raise HostError(f"sysctl {key!r}: expected one of the network, net.ipv4.ip_forward style")
     return Path("/proc/sys", *parts)
-
-
-def _key(operation: AddRoute) -> dict[str, Any]:
-    network = ip_network(operation.destination)
-    found: dict[str, Any] = {
-        "dst": str(network),
-        "proto": ROUTES,
-        "family": 10 if network.version == 6 else 2,
-    }
-    if operation.metric:
-        found["priority"] = operation.metric
-    if operation.table != "main":
-        found["table"] = int(operation.table)
-    return found
 
 
 def _rule(operation: AddRule) -> dict[str, Any]:

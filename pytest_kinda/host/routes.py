@@ -16,9 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from ipaddress import ip_address, ip_network
 from itertools import islice
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
 
 from pytest_kinda.errors import HostError
-from pytest_kinda.host.links import index_of
+from pytest_kinda.host.links import GONE, index_of
 from pytest_kinda.host.tunnel_links import ROUTES
 from pytest_kinda.operations import AddRoute, Hop
 
@@ -62,6 +65,16 @@ def add_routes(routes: Sequence[AddRoute]) -> None:
             _ask(kernel, some)
 
 
+def remove_route(ip: IPRoute, operation: AddRoute) -> None:
+    """Take a route of ours away; one that is not there is no error."""
+    try:
+        kind = {} if operation.hops else {"type": "unreachable"}
+        ip.route("del", **_key(operation), **kind)
+    except NetlinkError as error:
+        if error.code not in GONE:
+            raise
+
+
 def message(route: AddRoute, number: int) -> bytes:
     """RTM_NEWROUTE for a route, to be answered under ``number``. Raises HostError."""
     network = ip_network(route.destination)
@@ -90,6 +103,20 @@ def message(route: AddRoute, number: int) -> bytes:
     body += b"".join(attributes)
     flags = _REQUEST | _ACK | _CREATE | _REPLACE
     return _HEADER.pack(_HEADER.size + len(body), _NEW_ROUTE, flags, number, 0) + body
+
+
+def _key(operation: AddRoute) -> dict[str, Any]:
+    network = ip_network(operation.destination)
+    found: dict[str, Any] = {
+        "dst": str(network),
+        "proto": ROUTES,
+        "family": 10 if network.version == 6 else 2,
+    }
+    if operation.metric:
+        found["priority"] = operation.metric
+    if operation.table != "main":
+        found["table"] = int(operation.table)
+    return found
 
 
 def _ask(kernel: socket.socket, routes: Sequence[AddRoute]) -> None:

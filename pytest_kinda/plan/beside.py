@@ -67,23 +67,16 @@ def joined(plan: Plan, other: Plan, uplink: Link) -> Plan:
     subnet = next(spare.subnets(new_prefix=30))
     here, there = (f"{address}" for address in subnet.hosts())
     port = f"{_PORT}{sum(one.name.startswith(_PORT) for one in near.interfaces)}"
+
+    def end(name: str, address: str, side: str, peer: str) -> InterfacePlan:
+        shape = shape_of(uplink, side)
+        return InterfacePlan(
+            name, uplink.name, "", addresses=(f"{address}/30",), shape=shape, peers=(peer,)
+        )
+
     ends = {
-        near.name: InterfacePlan(
-            port,
-            uplink.name,
-            "",
-            addresses=(f"{here}/30",),
-            shape=shape_of(uplink, "b"),
-            peers=(far.name,),
-        ),
-        far.name: InterfacePlan(
-            _PORT,
-            uplink.name,
-            "",
-            addresses=(f"{there}/30",),
-            shape=shape_of(uplink, "a"),
-            peers=(near.name,),
-        ),
+        near.name: end(port, here, "b", far.name),
+        far.name: end(_PORT, there, "a", near.name),
     }
     members = (Member(far.name, _PORT), Member(near.name, port))
     made = replace(

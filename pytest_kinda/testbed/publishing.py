@@ -211,13 +211,7 @@ def _path(api: Api, version: str, kind: str, namespace: str, name: str) -> str:
 
 
 def _exists(api: Api, path: str) -> bool:
-    try:
-        api.get(path)
-    except ClusterError as error:
-        if error.status == _GONE:
-            return False
-        raise
-    return True
+    return api.find(path) is not None
 
 
 def _stays(api: Api, path: str, what: str) -> bool:
@@ -225,21 +219,17 @@ def _stays(api: Api, path: str, what: str) -> bool:
 
     What is applied to such a one is gone with it, as definitions are that were withdrawn before.
     """
-    found: dict[str, Any] = {}
+    found: Any = None
 
     def look() -> str:
-        found.clear()
-        try:
-            found.update(api.get(path))
-        except ClusterError as error:
-            if error.status != _GONE:
-                raise
-        metadata = found.get("metadata", {})
+        nonlocal found
+        found = api.find(path)
+        metadata = found["metadata"] if found else {}
         holders = ", ".join(metadata.get("finalizers", ())) or "nothing"
         return f"held by {holders}" if "deletionTimestamp" in metadata else ""
 
     wait_until(look, f"the end of {what}, which is being deleted", limit=_GONE_LIMIT)
-    return bool(found)
+    return found is not None
 
 
 def _apply(api: Api, one: Applied, made: Mapping[str, Any]) -> None:
